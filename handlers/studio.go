@@ -1,0 +1,53 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"easel/comfy"
+	"easel/comfy/workflow"
+	"easel/studio"
+)
+
+// Studio is what the pages, streams and the JSON API need of *studio.Studio.
+type Studio interface {
+	// Workflows lists what can be asked for, each with the form that the present servers allow.
+	Workflows() []workflow.Form
+	// Form is one of them; ok is false for an unknown id.
+	Form(id string) (form workflow.Form, ok bool)
+
+	// Create stores a generation; created is false when the idempotency key named an existing one.
+	// Errors: *studio.InvalidError, studio.ErrKeyReused, ErrQueueFull, ErrUnavailable.
+	Create(ctx context.Context, r studio.Request) (g studio.Generation, created bool, err error)
+	// Cancel asks for the end of a generation; changed is false when it had ended before.
+	Cancel(ctx context.Context, id uuid.UUID) (g studio.Generation, changed bool, err error)
+	// Retry stores a new generation made from an ended one, with r's fields over the old where
+	// they are given (nil: as it was). ErrLive while the old one runs.
+	Retry(ctx context.Context, id uuid.UUID, r *studio.Request) (studio.Generation, error)
+	// Delete removes an ended generation and the files that nothing else uses. ErrLive, ErrNotFound.
+	Delete(ctx context.Context, id uuid.UUID) error
+
+	// State is a generation as it is now: from memory while it lives, else from the database.
+	State(ctx context.Context, id uuid.UUID) (*studio.State, error)
+	// Resolve finds the generation of a ComfyUI prompt_id, and the image that it makes.
+	Resolve(ctx context.Context, promptID string) (id uuid.UUID, imageIndex int, err error)
+	// List pages through generations, newest first.
+	List(ctx context.Context, f studio.Filter) (studio.Page, error)
+	// Attempts is the record of a generation: every graph that was sent, oldest first.
+	Attempts(ctx context.Context, id uuid.UUID) ([]studio.Attempt, error)
+	// Output opens a stored output (or its thumbnail) of a generation.
+	Output(ctx context.Context, id uuid.UUID, image, output int, thumbnail bool) (*studio.File, error)
+	// Preview is the latest live preview of an image, while there is one.
+	Preview(id uuid.UUID, image int) (*comfy.Preview, bool)
+
+	// Watch follows a generation; it needs one database read at most.
+	Watch(ctx context.Context, id uuid.UUID) (*studio.Watch[*studio.State], error)
+	// Overview is the present state of the whole installation, from memory.
+	Overview() *studio.Overview
+	// WatchOverview follows it. Progress of the stage's generation wakes it too.
+	WatchOverview() *studio.Watch[*studio.Overview]
+
+	// Ready says whether the database answers and migrations are current.
+	Ready(ctx context.Context) error
+}

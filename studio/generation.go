@@ -1,0 +1,96 @@
+package studio
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"easel/comfy/workflow"
+)
+
+// LocalUser owns everything until there are accounts; the first migration inserts it.
+var LocalUser = uuid.MustParse("00000000-0000-7000-8000-000000000001")
+
+// Status is the state of a generation, and of each of its images.
+type Status string
+
+// The states; the last three are ends and never change.
+const (
+	Pending    Status = "pending"
+	Generating Status = "generating"
+	Complete   Status = "complete"
+	Failed     Status = "failed"
+	Cancelled  Status = "cancelled"
+)
+
+// Ended reports whether s is final.
+func (s Status) Ended() bool { return s == Complete || s == Failed || s == Cancelled }
+
+// Generation is the stored record of what a person asked for.
+type Generation struct {
+	ID                uuid.UUID // UUIDv7: ids sort by age
+	UserID            uuid.UUID
+	Prompt            string
+	NegativePrompt    string
+	Workflow          string          // id of the workflow, such as workflow.TextToImage
+	Settings          workflow.Values // by field name, without prompt and negativePrompt; the seed is resolved
+	Status            Status
+	ErrorCode         string   // machine word, such as "rejected"; empty unless failed
+	ErrorMessage      string   // a sentence for visitors; empty unless failed
+	Warnings          []string // sentences, such as outputs that ComfyUI refused
+	Images            []Image  // one for each picture asked for, by Index
+	RetryOf           *uuid.UUID
+	CancelRequestedAt *time.Time
+	CreatedAt         time.Time
+	UpdatedAt         time.Time
+	FinishedAt        *time.Time
+	Rev               int64 // grows with every stored change
+}
+
+// Image is one picture of a generation: one seed, one live attempt at most.
+type Image struct {
+	Index         int // counts from 1
+	Status        Status
+	Seed          uint64
+	Width, Height int // as asked for; outputs carry their own
+	PromptID      string // of the latest attempt; empty before the first
+	Server        string // name of the server of the latest attempt
+	AttemptState  string // finer state of the latest attempt: submitting, submitted, running, finalizing, ...
+	Attempts      int    // how many there were
+	ErrorMessage  string
+	Outputs       []Output
+	StartedAt     *time.Time // ComfyUI began the latest attempt
+	FinishedAt    *time.Time
+}
+
+// Output is one stored file that an image's graph gave.
+type Output struct {
+	Index         int    // place within the image, from 0
+	Node          string // id of the node that gave it
+	Kind          string // "image"; later also video, audio, text
+	SHA256        string // hex, of the stored bytes: the blob's key
+	Thumbnail     string // hex, blob key of the thumbnail; empty when there is none
+	MIME          string // by our own look at the bytes
+	Size          int64
+	Width, Height int
+	Color         string // average colour as #rrggbb, the ground while a thumbnail loads
+}
+
+// Attempt is one graph sent to one server under one prompt_id, with what came of it.
+type Attempt struct {
+	PromptID     string
+	ImageIndex   int
+	Number       int // 1 for the first attempt of the image
+	Server       string
+	State        string
+	LossReason   string
+	ErrorMessage string
+	ErrorDetail  string // node and exception as ComfyUI told; may hold paths of the server
+	Graph        []byte // the exact graph sent, API format
+	CreatedAt    time.Time
+	SubmittedAt  *time.Time // ComfyUI accepted it
+	RunningAt    *time.Time // execution began
+	SamplingAt   *time.Time // first sampler step
+	FinalizingAt *time.Time // ComfyUI was done
+	FinishedAt   *time.Time // files stored, or the end of another kind
+}

@@ -1,0 +1,63 @@
+package studio
+
+import (
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// ServerState says in one word how a ComfyUI is.
+type ServerState string
+
+// The states of a server.
+const (
+	ServerUnknown    ServerState = "unknown" // not tried yet
+	ServerUp         ServerState = "up"
+	ServerDown       ServerState = "down"
+	ServerStalled    ServerState = "stalled"     // answers HTTP, but its events do not arrive
+	ServerNotComfyUI ServerState = "not_comfyui" // something else answers there
+)
+
+// Server is one ComfyUI as pages and programs see it.
+type Server struct {
+	ID        uuid.UUID
+	Name      string
+	URL       string // without userinfo
+	Demo      bool   // the built-in stand-in
+	State     ServerState
+	Version   string // ComfyUI's own
+	Device    string // name of its first device
+	VRAMTotal int64  // bytes; 0 when unknown
+	VRAMFree  int64
+	Queue     int    // prompts inside it, anybody's
+	Running   string // prompt_id of ours that it runs, or empty
+	LastError string // a sentence
+	LastSeen  time.Time
+}
+
+// Overview is what every page shows of the whole installation: servers, queue, newest pictures.
+// It is immutable and shared like State.
+type Overview struct {
+	Servers []Server
+	Demo    bool // the demo server is what runs here: pages say so in a banner
+
+	Live   []*State  // all live generations, in the order in which they will run, running first
+	Stage  *State    // what the studio shows large: running, else next, else the last that ended; nil when there is none
+	Recent []*State  // newest ended generations with at least one picture, at most 12
+	Rev    uint64    // grows with each change but mere progress of a live generation
+	At     time.Time // when it was made
+
+	frames sync.Map
+}
+
+// Frame is State.Frame for an overview.
+func (o *Overview) Frame(key string, render func(*Overview) []byte) []byte {
+	f, ok := o.frames.Load(key)
+	if !ok {
+		f, _ = o.frames.LoadOrStore(key, new(frame))
+	}
+	made := f.(*frame) //nolint:errcheck,forcetypeassert // only frames are stored
+	made.once.Do(func() { made.bytes = render(o) })
+	return made.bytes
+}

@@ -1,0 +1,79 @@
+package views
+
+import (
+	"net/url"
+	"strconv"
+)
+
+// Paths makes every URL of the site under its base path. The zero value is a site at the root.
+type Paths struct{ Base string } // "" or "/studio": no slash at the end
+
+// Join puts path, which begins with a slash, under the base path.
+func (p Paths) Join(path string) string { return p.Base + path }
+
+// Studio is the first page.
+func (p Paths) Studio() string { return p.Base + "/" }
+
+// UseSettings is the studio with the form filled from a generation.
+func (p Paths) UseSettings(id string) string { return p.Base + "/?from=" + url.QueryEscape(id) }
+
+// Generations is where the form posts.
+func (p Paths) Generations() string { return p.Base + "/generations" }
+
+// Generation is a generation's page, and its stream.
+func (p Paths) Generation(id string) string { return p.Base + "/generations/" + id }
+
+// Cancel, Retry and Delete are where the buttons of a generation post; a GET of Delete asks first.
+func (p Paths) Cancel(id string) string { return p.Generation(id) + "/cancel" }
+
+// Retry is where a retry is posted.
+func (p Paths) Retry(id string) string { return p.Generation(id) + "/retry" }
+
+// Delete is where a deletion is asked for (GET) and posted.
+func (p Paths) Delete(id string) string { return p.Generation(id) + "/delete" }
+
+// Output is the file of one output: image counts from 1, output from 0.
+func (p Paths) Output(id string, image, output int) string {
+	return p.Generation(id) + "/images/" + strconv.Itoa(image) + "/" + strconv.Itoa(output)
+}
+
+// Thumbnail is the small JPEG of an output.
+func (p Paths) Thumbnail(id string, image, output int) string {
+	return p.Output(id, image, output) + "/thumbnail"
+}
+
+// Download is the file of an output as an attachment.
+func (p Paths) Download(id string, image, output int) string {
+	return p.Output(id, image, output) + "?download=1"
+}
+
+// Preview is the latest live preview of an image; rev only keeps browsers from showing an old one.
+func (p Paths) Preview(id string, image int, rev uint64) string {
+	return p.Generation(id) + "/images/" + strconv.Itoa(image) + "/preview?rev=" + strconv.FormatUint(rev, 10)
+}
+
+// Gallery is the list of pictures; query may be nil.
+func (p Paths) Gallery(query url.Values) string {
+	if len(query) == 0 {
+		return p.Base + "/gallery"
+	}
+	return p.Base + "/gallery?" + query.Encode()
+}
+
+// Servers and Settings are pages.
+func (p Paths) Servers() string { return p.Base + "/servers" }
+
+// Settings is the page of theme and of what is in force.
+func (p Paths) Settings() string { return p.Base + "/settings" }
+
+// EmbedGeneration is the framable page of one generation.
+func (p Paths) EmbedGeneration(id string) string { return p.Base + "/embed/generations/" + id }
+
+// EmbedGallery is the framable gallery.
+func (p Paths) EmbedGallery() string { return p.Base + "/embed/gallery" }
+
+// Static is a file of package static under its hashed name.
+func (p Paths) Static(hashed string) string { return p.Base + "/static/" + hashed }
+
+// APIGeneration is a generation as JSON.
+func (p Paths) APIGeneration(id string) string { return p.Base + "/api/generations/" + id }
