@@ -52,7 +52,7 @@ type Image struct {
 	Index         int // counts from 1
 	Status        Status
 	Seed          uint64
-	Width, Height int // as asked for; outputs carry their own
+	Width, Height int    // as asked for; outputs carry their own
 	PromptID      string // of the latest attempt; empty before the first
 	Server        string // name of the server of the latest attempt
 	AttemptState  string // finer state of the latest attempt: submitting, submitted, running, finalizing, ...

@@ -26,9 +26,9 @@ type FormField struct {
 	Help     string
 	Group    string // "main" or "more"
 	Kind     Kind
-	Default  any      // of the Kind's Go type; nil: none
-	Min, Max float64  // bounds of numbers, inclusive; Bounded says whether they are known
-	Step     float64  // 0: any
+	Default  any     // of the Kind's Go type; nil: none
+	Min, Max float64 // bounds of numbers, inclusive; Bounded says whether they are known
+	Step     float64 // 0: any
 	Bounded  bool
 	Choices  []string // of a Choice; empty: no server has told yet, any text is taken
 }
