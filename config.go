@@ -1,0 +1,219 @@
+package easel
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Config is everything that can be set. The zero value is not usable; begin with Defaults or
+// Load. Field tags give the variable, its default, and a line for docs/configuration.md.
+type Config struct {
+	Listen  string `env:"EASEL_LISTEN" envDefault:"127.0.0.1:8080" doc:"Address to listen on. PORT alone keeps 127.0.0.1."`
+	BaseURL string `env:"EASEL_BASE_URL" doc:"The site's address as browsers see it, such as https://pictures.example.org/easel. Gives the base path and an allowed host name."`
+	// BasePath is "" or begins with a slash and ends without one.
+	BasePath            string   `env:"EASEL_BASE_PATH" doc:"Prefix of every URL; taken from EASEL_BASE_URL when empty."`
+	AllowedHosts        []string `env:"EASEL_ALLOWED_HOSTS" doc:"Further host names that requests may name, comma separated. Loopback names are always allowed."`
+	EmbedAllowedOrigins []string `env:"EASEL_EMBED_ALLOWED_ORIGINS" doc:"Origins that may frame /embed/..., comma separated, such as https://example.org."`
+	MaxStreams          int      `env:"EASEL_MAX_STREAMS" envDefault:"0" doc:"Open streams at one time; 0 takes it from the limit of open files."`
+
+	DataDir     string `env:"EASEL_DATA_DIR" doc:"Folder of the private database and of the pictures. Default: the XDG data folder; as root /var/lib/easel."`
+	DatabaseURL Secret `env:"DATABASE_URL" doc:"A Postgres (15 or newer) to use. Empty: Easel runs its own in the data folder."`
+	PGBin       string `env:"EASEL_PG_BIN" doc:"Folder with the postgres and initdb of the private database. Empty: PATH, then the usual places."`
+	PGUser      string `env:"EASEL_PG_USER" doc:"User that the private database runs as when Easel runs as root. Empty: postgres, then nobody."`
+
+	ComfyUIURLs []Secret `env:"COMFYUI_URL" doc:"One ComfyUI or more, comma separated; name=url gives a name. Empty: 127.0.0.1:8188, then :8000, then the built-in demo server."`
+	MaxInflight int      `env:"EASEL_COMFYUI_MAX_INFLIGHT" envDefault:"2" doc:"Prompts of ours inside one ComfyUI at one time, 1 to 8."`
+	QuotaQueued int      `env:"EASEL_QUOTA_QUEUED" envDefault:"50" doc:"Generations that one user may have waiting or running; 0: no limit."`
+
+	Auth            string        `env:"EASEL_AUTH" envDefault:"auto" doc:"auto: no login, loopback only. none: no login on any address; must be spelled out."`
+	LogLevel        slog.Level    `env:"EASEL_LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error."`
+	LogFormat       string        `env:"EASEL_LOG_FORMAT" envDefault:"auto" doc:"text, json, or auto: text on a terminal, else JSON."`
+	ShutdownTimeout time.Duration `env:"EASEL_SHUTDOWN_TIMEOUT" envDefault:"20s" doc:"How long a stop waits for open requests."`
+
+	// What a mounting program hands over; no variables.
+	Logger     *slog.Logger `env:"-"` // nil: slog.Default()
+	DatastarJS []byte       `env:"-"` // Datastar's bundle, for builds without make generate's copy
+	NoDemo     bool         `env:"-"` // never start the built-in demo server, nor look for a ComfyUI
+	Version    string       `env:"-"` // shown in the footer; empty: from the build
+}
+
+// Secret is a value whose password must not be seen: it prints redacted, everywhere.
+type Secret string
+
+// String gives the URL with its password replaced; what is no URL is hidden whole.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	name, rest, named := strings.Cut(string(s), "=")
+	if !named || strings.Contains(name, ":") || strings.Contains(name, " ") {
+		name, rest = "", string(s)
+	} else {
+		name += "="
+	}
+	u, err := url.Parse(rest)
+	if err != nil || u.Scheme == "" || u.Host == "" {
+		return name + "(hidden)"
+	}
+	if u.RawQuery != "" { // a libpq URL may carry password= there
+		u.RawQuery = "..."
+	}
+	return name + u.Redacted()
+}
+
+// LogValue keeps the value out of logs.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText keeps the value out of whatever encodes text.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Server is one ComfyUI of the configuration.
+type Server struct {
+	Name string
+	URL  string // may hold userinfo
+}
+
+// Servers reads ComfyUIURLs: "url" or "name=url".
+func (c *Config) Servers() ([]Server, error) {
+	servers := make([]Server, 0, len(c.ComfyUIURLs))
+	seen := make(map[string]bool, len(c.ComfyUIURLs))
+	for _, entry := range c.ComfyUIURLs {
+		text := strings.TrimSpace(string(entry))
+		if text == "" {
+			continue
+		}
+		name, address, named := strings.Cut(text, "=")
+		if !named || strings.ContainsAny(name, ":/ ") {
+			name, address = "", text
+		}
+		if !strings.Contains(address, "://") {
+			address = "http://" + address
+		}
+		u, err := url.Parse(address)
+		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+			return nil, fmt.Errorf("COMFYUI_URL: %q is not an http or https address", entry)
+		}
+		if ip, err := netip.ParseAddr(u.Hostname()); err == nil && ip.Unmap().IsLinkLocalUnicast() {
+			return nil, fmt.Errorf("COMFYUI_URL: %q is a link-local address", entry)
+		}
+		u.Path = strings.TrimRight(u.Path, "/")
+		if name == "" {
+			name = u.Host
+		}
+		if seen[u.String()] {
+			return nil, fmt.Errorf("COMFYUI_URL: %q is named twice", entry)
+		}
+		seen[u.String()] = true
+		servers = append(servers, Server{Name: name, URL: u.String()})
+	}
+	return servers, nil
+}
+
+// check fills in what follows from other fields, and says what cannot be.
+func (c *Config) check() error {
+	if err := c.checkAddresses(); err != nil {
+		return err
+	}
+	if c.MaxInflight < 1 || c.MaxInflight > 8 {
+		return fmt.Errorf("EASEL_COMFYUI_MAX_INFLIGHT: %d is not between 1 and 8", c.MaxInflight)
+	}
+	if c.QuotaQueued < 0 {
+		return fmt.Errorf("EASEL_QUOTA_QUEUED: %d is below 0", c.QuotaQueued)
+	}
+	if c.MaxStreams < 0 {
+		return fmt.Errorf("EASEL_MAX_STREAMS: %d is below 0", c.MaxStreams)
+	}
+	if c.ShutdownTimeout <= 0 {
+		return fmt.Errorf("EASEL_SHUTDOWN_TIMEOUT: %s is not above 0", c.ShutdownTimeout)
+	}
+	switch c.LogFormat {
+	case "auto", "text", "json":
+	default:
+		return fmt.Errorf("EASEL_LOG_FORMAT: %q is not auto, text or json", c.LogFormat)
+	}
+	if c.DataDir == "" {
+		dir, err := defaultDataDir()
+		if err != nil {
+			return err
+		}
+		c.DataDir = dir
+	}
+	dir, err := filepath.Abs(c.DataDir)
+	if err != nil {
+		return fmt.Errorf("EASEL_DATA_DIR: %w", err)
+	}
+	c.DataDir = dir
+	_, err = c.Servers()
+	return err
+}
+
+func (c *Config) checkAddresses() error {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("EASEL_LISTEN: %q is not host:port", c.Listen)
+	}
+	switch c.Auth {
+	case "none":
+	case "auto":
+		if !isLoopback(host) {
+			return fmt.Errorf("EASEL_LISTEN: %s can be reached from other machines and there is no login; set EASEL_AUTH=none to allow that", c.Listen)
+		}
+	default:
+		return fmt.Errorf("EASEL_AUTH: %q is not auto or none", c.Auth)
+	}
+	if c.BaseURL != "" {
+		u, err := url.Parse(c.BaseURL)
+		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+			return fmt.Errorf("EASEL_BASE_URL: %q is not an http or https address", c.BaseURL)
+		}
+		if c.BasePath == "" {
+			c.BasePath = u.Path
+		}
+		c.AllowedHosts = append(c.AllowedHosts, u.Hostname())
+	}
+	c.BasePath = strings.TrimRight(c.BasePath, "/")
+	if c.BasePath != "" {
+		clean, err := url.Parse(c.BasePath)
+		if err != nil || clean.Path != c.BasePath || !strings.HasPrefix(c.BasePath, "/") || strings.Contains(c.BasePath, "//") || strings.ContainsAny(c.BasePath, "{}?#%") {
+			return fmt.Errorf("EASEL_BASE_PATH: %q is not a plain path such as /easel", c.BasePath)
+		}
+	}
+	for _, origin := range c.EmbedAllowedOrigins {
+		u, err := url.Parse(origin)
+		if err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil || (u.Scheme != "http" && u.Scheme != "https") || strings.ContainsAny(origin, " ;,'\"*") {
+			return fmt.Errorf("EASEL_EMBED_ALLOWED_ORIGINS: %q is not an origin such as https://example.org", origin)
+		}
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+// defaultDataDir is the system's state folder as root, else the XDG data folder.
+func defaultDataDir() (string, error) {
+	if os.Geteuid() == 0 {
+		return "/var/lib/easel", nil
+	}
+	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "easel"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", errors.New("EASEL_DATA_DIR: there is no home folder to put the data in; set it")
+	}
+	return filepath.Join(home, ".local", "share", "easel"), nil
+}

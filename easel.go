@@ -1,0 +1,273 @@
+// Package easel is a live studio in front of ComfyUI, as a whole: database, pictures, servers,
+// pages. cmd/easel runs it; another Go program can mount it under a prefix:
+//
+//	app, err := easel.New(ctx, easel.Config{BasePath: "/studio", DataDir: "data", ...})
+//	mux.Handle("/studio/", app.Handler())
+//	go app.Run(ctx) // and wait for it
+//	defer app.Close()
+package easel
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"easel/blob"
+	"easel/comfy/simulator"
+	"easel/db"
+	"easel/db/embedded"
+	"easel/handlers"
+	"easel/studio"
+)
+
+// version is set by the linker; a plain go build takes it from the build information.
+var version string
+
+// Version is what this build calls itself, such as v1.2.0 or a commit.
+func Version() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "devel"
+}
+
+// App is an opened Easel. Close ends what New opened.
+type App struct {
+	config   Config
+	logger   *slog.Logger
+	postgres *embedded.Server   // nil with a DATABASE_URL
+	demo     *simulator.Running // nil with a real ComfyUI
+	pool     *pgxpool.Pool
+	studio   *studio.Studio
+	site     *handlers.Server
+}
+
+// New opens everything that config names: data folder, database (its own Postgres when there is
+// no DatabaseURL), migrations, pictures, servers. Work begins with Run. ctx bounds the opening.
+//
+// A config that came from Load is complete; one made by hand may leave fields out, which then
+// have their defaults.
+func New(ctx context.Context, config Config) (_ *App, err error) {
+	if err := config.complete(); err != nil {
+		return nil, err
+	}
+	a := &App{config: config, logger: config.Logger}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+	if err := os.MkdirAll(config.DataDir, 0o711); err != nil { //nolint:gosec // the private database's user must cross it
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	blobs, err := blob.NewFolder(config.DataDir)
+	if err != nil {
+		return nil, fmt.Errorf("open the pictures' folder: %w", err)
+	}
+	if err := a.openDatabase(ctx); err != nil {
+		return nil, err
+	}
+	servers, err := a.findServers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a.studio, err = studio.New(studio.Config{
+		Pool:        a.pool,
+		Blobs:       blobs,
+		Servers:     servers,
+		Instance:    uuid.New(),
+		Sole:        a.postgres != nil, // the folder's lock says that no other instance is alive
+		MaxInflight: config.MaxInflight,
+		QuotaQueued: config.QuotaQueued,
+		Logger:      a.logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the studio: %w", err)
+	}
+	a.site, err = handlers.New(handlers.Config{
+		Studio:       a.studio,
+		BasePath:     config.BasePath,
+		BaseURL:      config.BaseURL,
+		AllowedHosts: config.AllowedHosts,
+		EmbedOrigins: config.EmbedAllowedOrigins,
+		MaxStreams:   config.MaxStreams,
+		DatastarJS:   config.DatastarJS,
+		Version:      config.Version,
+		Logger:       a.logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// complete gives a hand-made configuration its defaults.
+func (c *Config) complete() error {
+	defaults, err := Defaults()
+	if err != nil {
+		return err
+	}
+	c.Listen = cmp.Or(c.Listen, defaults.Listen)
+	c.Auth = cmp.Or(c.Auth, defaults.Auth)
+	c.LogFormat = cmp.Or(c.LogFormat, defaults.LogFormat)
+	c.DataDir = cmp.Or(c.DataDir, defaults.DataDir)
+	c.MaxInflight = cmp.Or(c.MaxInflight, defaults.MaxInflight)
+	c.QuotaQueued = cmp.Or(c.QuotaQueued, defaults.QuotaQueued)
+	c.ShutdownTimeout = cmp.Or(c.ShutdownTimeout, defaults.ShutdownTimeout)
+	c.Version = cmp.Or(c.Version, Version())
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c.check()
+}
+
+func (a *App) openDatabase(ctx context.Context) error {
+	address := string(a.config.DatabaseURL)
+	if address == "" {
+		postgres, err := embedded.Start(ctx, embedded.Config{
+			DataDir: a.config.DataDir,
+			BinDir:  a.config.PGBin,
+			User:    a.config.PGUser,
+			Logger:  a.logger,
+		})
+		if err != nil {
+			return fmt.Errorf("start the private Postgres: %w", err)
+		}
+		a.postgres, address = postgres, postgres.URL()
+	}
+	pool, err := db.Open(ctx, address)
+	if err != nil {
+		return fmt.Errorf("open the database: %w", err)
+	}
+	a.pool = pool
+	if err := db.Migrate(ctx, pool); err != nil {
+		return fmt.Errorf("migrate the database: %w", err)
+	}
+	if err := studio.Migrate(ctx, pool); err != nil {
+		return fmt.Errorf("migrate the job queue: %w", err)
+	}
+	return nil
+}
+
+// findServers is the configured list, else a ComfyUI in one of its usual places, else the demo.
+func (a *App) findServers(ctx context.Context) ([]studio.ServerConfig, error) {
+	configured, err := a.config.Servers()
+	if err != nil {
+		return nil, err
+	}
+	if len(configured) == 0 && !a.config.NoDemo {
+		for _, usual := range []string{"http://127.0.0.1:8188", "http://127.0.0.1:8000"} {
+			if answersAsComfyUI(ctx, usual) {
+				configured = append(configured, Server{Name: "local", URL: usual})
+				a.logger.InfoContext(ctx, "found a ComfyUI", "url", usual)
+				break
+			}
+		}
+	}
+	servers := make([]studio.ServerConfig, 0, len(configured)+1)
+	for _, server := range configured {
+		servers = append(servers, studio.ServerConfig{Name: server.Name, URL: server.URL})
+	}
+	if len(servers) > 0 || a.config.NoDemo {
+		return servers, nil
+	}
+	a.demo, err = simulator.Start("127.0.0.1:0", simulator.Config{
+		Pace: simulator.DemoPace,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start the demo server: %w", err)
+	}
+	return append(servers, studio.ServerConfig{Name: "demo", URL: a.demo.URL(), Demo: true}), nil
+}
+
+// answersAsComfyUI asks for /system_stats; a second is plenty on this machine.
+func answersAsComfyUI(ctx context.Context, address string) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	client, err := comfyClient(address)
+	if err != nil {
+		return false
+	}
+	_, err = client.SystemStats(ctx)
+	return err == nil
+}
+
+// Handler is the whole site. It expects requests with the base path in front.
+func (a *App) Handler() http.Handler { return a.site }
+
+// Run does the work until ctx ends: it follows the servers, submits, finishes, and keeps the
+// pages live. When ctx ends, open streams are cut (browsers come back by themselves), what runs
+// in ComfyUI goes on there, and Run returns when every goroutine has. An error means that Easel
+// cannot go on, such as a private database that died.
+func (a *App) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.studio.Run(ctx) })
+	group.Go(func() error {
+		<-ctx.Done()
+		a.site.Drain()
+		return nil
+	})
+	if a.postgres != nil {
+		group.Go(func() error {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-a.postgres.Done():
+				return errors.New("the private Postgres ended by itself; its log is in " + filepath.Join(a.config.DataDir, "pg"))
+			}
+		})
+	}
+	return group.Wait()
+}
+
+// Close ends what New opened, the private Postgres last. Call it after Run and the HTTP server
+// have returned.
+func (a *App) Close() error {
+	var errs []error
+	if a.demo != nil {
+		errs = append(errs, a.demo.Close())
+	}
+	if a.pool != nil {
+		a.pool.Close()
+	}
+	if a.postgres != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		errs = append(errs, a.postgres.Stop(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// Summary says in one line what is in force, for whoever started the program.
+func (a *App) Summary() string {
+	database := "your Postgres"
+	if a.postgres != nil {
+		database = "private Postgres in " + a.config.DataDir
+	}
+	server := "no ComfyUI"
+	switch configured, _ := a.config.Servers(); {
+	case a.demo != nil:
+		server = "the built-in demo server (set COMFYUI_URL to connect a real ComfyUI)"
+	case len(configured) == 1:
+		server = "ComfyUI at " + Secret(configured[0].URL).String()
+	case len(configured) > 1:
+		server = fmt.Sprintf("%d ComfyUI servers", len(configured))
+	default:
+		server = "a ComfyUI found on this machine"
+	}
+	return fmt.Sprintf("single user, %s, %s", database, server)
+}

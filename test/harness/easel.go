@@ -1,0 +1,238 @@
+// Package harness runs the built easel binary for tests: as a person would, with a folder of its
+// own, and able to die.
+package harness
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// startWait bounds a start: the first one makes a database, with the race detector on two cores.
+const startWait = 90 * time.Second
+
+// built is the folder of the binary, once there is one.
+var built string
+
+var binary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "easel-binary-")
+	if err != nil {
+		return "", err
+	}
+	built = dir
+	path := filepath.Join(dir, "easel")
+	build := exec.CommandContext(context.Background(), "go", "build", "-race", "-o", path, "./cmd/easel")
+	build.Dir = Root()
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build easel: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// Root is the folder of the repository.
+func Root() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
+}
+
+// Binary builds easel with the race detector, once in a test process.
+func Binary(t testing.TB) string {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// RemoveBinary cleans up after the last test; call it from TestMain.
+func RemoveBinary() {
+	if built != "" {
+		_ = os.RemoveAll(built)
+	}
+}
+
+// Options of one running Easel. Everything may be left out.
+type Options struct {
+	ComfyUI string   // COMFYUI_URL; empty: the built-in demo
+	DataDir string   // empty: a fresh folder that lives as long as the test
+	Env     []string // NAME=VALUE
+}
+
+// Easel is one running program.
+type Easel struct {
+	URL     string // without a slash at the end
+	DataDir string
+
+	t       testing.TB
+	options Options
+	listen  string
+	command *exec.Cmd
+	ended   chan struct{} // closed when the process has ended and its output was read
+	log     *lockedBuffer
+	waitErr error // valid after ended
+}
+
+var announced = regexp.MustCompile(`Easel .* is at (http://([^/ ]+)\S*?)/ \(`)
+
+// Start runs easel until the test ends, and waits until it serves.
+func Start(t testing.TB, o Options) *Easel {
+	t.Helper()
+	if o.DataDir == "" {
+		// Not t.TempDir: the private Postgres may run as another user, who must be able to cross the path.
+		dir, err := os.MkdirTemp("", "easel-data-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // see above
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		o.DataDir = dir
+	}
+	e := &Easel{t: t, options: o, DataDir: o.DataDir, listen: "127.0.0.1:0"}
+	e.start()
+	t.Cleanup(func() {
+		e.Stop()
+		if t.Failed() {
+			t.Logf("log of easel:\n%s", e.Log())
+		}
+	})
+	return e
+}
+
+func (e *Easel) start() {
+	e.t.Helper()
+	e.log = &lockedBuffer{}
+	e.command = exec.CommandContext(context.WithoutCancel(e.t.Context()), Binary(e.t))
+	e.command.Env = append(os.Environ(),
+		"EASEL_LISTEN="+e.listen, "EASEL_DATA_DIR="+e.DataDir, "COMFYUI_URL="+e.options.ComfyUI,
+		"EASEL_LOG_FORMAT=json", "EASEL_LOG_LEVEL=debug", "PORT=", "DATABASE_URL=", "GORACE=halt_on_error=0 exitcode=66")
+	e.command.Env = append(e.command.Env, e.options.Env...)
+	stderr, err := e.command.StderrPipe()
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	if err := e.command.Start(); err != nil {
+		e.t.Fatal(err)
+	}
+	address := make(chan string, 1)
+	e.ended = make(chan struct{})
+	go func() {
+		defer close(e.ended)
+		lines := bufio.NewReader(stderr)
+		for {
+			line, err := lines.ReadString('\n')
+			e.log.WriteString(line)
+			if m := announced.FindStringSubmatch(line); m != nil {
+				e.listen = m[2] // a restart comes back at the same address
+				address <- m[1]
+			}
+			if err != nil {
+				break
+			}
+		}
+		e.waitErr = e.command.Wait()
+	}()
+	select {
+	case e.URL = <-address:
+	case <-e.ended:
+		e.t.Fatalf("easel ended at its start: %v\n%s", e.waitErr, e.Log())
+	case <-time.After(startWait):
+		e.t.Fatalf("easel did not start in %s\n%s", startWait, e.Log())
+	}
+}
+
+// Kill ends the program with SIGKILL, as a crash would.
+func (e *Easel) Kill() {
+	e.t.Helper()
+	_ = e.command.Process.Kill()
+	<-e.ended
+}
+
+// Stop ends the program gracefully; a race report or an exit code fails the test.
+func (e *Easel) Stop() {
+	e.t.Helper()
+	select {
+	case <-e.ended:
+		return
+	default:
+	}
+	_ = e.command.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-e.ended:
+	case <-time.After(time.Minute):
+		_ = e.command.Process.Signal(syscall.SIGQUIT)
+		<-e.ended
+		e.t.Errorf("easel did not stop in a minute\n%s", e.Log())
+	}
+	var exit *exec.ExitError
+	if errors.As(e.waitErr, &exit) && exit.ExitCode() > 0 {
+		e.t.Errorf("easel ended with code %d", exit.ExitCode())
+	}
+	if strings.Contains(e.Log(), "WARNING: DATA RACE") {
+		e.t.Errorf("data race:\n%s", e.Log())
+	}
+}
+
+// Restart starts the program again, at the same address and with the same data. It must have ended.
+func (e *Easel) Restart() {
+	e.t.Helper()
+	<-e.ended
+	e.start()
+}
+
+// Signal sends a signal to the running program.
+func (e *Easel) Signal(s os.Signal) { _ = e.command.Process.Signal(s) }
+
+// Log is what the present run of the program has written so far.
+func (e *Easel) Log() string { return e.log.String() }
+
+// Get fetches a path of the site and gives status and body.
+func (e *Easel) Get(path string) (status int, body string) {
+	e.t.Helper()
+	request, err := http.NewRequestWithContext(e.t.Context(), http.MethodGet, e.URL+path, nil)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var b bytes.Buffer
+	if _, err := b.ReadFrom(response.Body); err != nil {
+		e.t.Fatal(err)
+	}
+	return response.StatusCode, b.String()
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedBuffer) WriteString(s string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.b.WriteString(s)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
