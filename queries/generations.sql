@@ -1,0 +1,99 @@
+-- GenerationInsert stores what was asked for, with its images, in one statement. No row comes
+-- back when the key is taken, or when max_waiting generations of that user wait already.
+-- name: GenerationInsert :one
+WITH waiting AS (
+    SELECT count(*) AS n FROM (
+        SELECT FROM generations w WHERE w.user_id = @user_id AND w.status = 'pending' LIMIT @max_waiting::integer
+    ) AS capped
+), generation AS (
+    INSERT INTO generations (id, user_id, prompt, negative_prompt, workflow, settings, request,
+                             idempotency_key, body_hash, priority, retry_of, total_images, images_left, origin)
+    SELECT @id, @user_id, @prompt, @negative_prompt, @workflow, @settings, @request,
+           sqlc.narg(idempotency_key), sqlc.narg(body_hash), @priority, sqlc.narg(retry_of)::uuid,
+           cardinality(@seeds::text[]), cardinality(@seeds::text[]), @origin
+    FROM waiting WHERE waiting.n < @max_waiting::integer
+    ON CONFLICT ON CONSTRAINT generations_idempotency DO NOTHING
+    RETURNING id, rev, created_at
+), image AS (
+    INSERT INTO images (generation_id, index, seed, width, height)
+    SELECT generation.id, seeds.index, seeds.seed, @width, @height
+    FROM generation, (SELECT unnest(@seeds::text[])::numeric AS seed,
+                             generate_series(1, cardinality(@seeds::text[])) AS index) AS seeds
+)
+SELECT rev, created_at FROM generation;
+
+-- GenerationByKey finds what an earlier request with the same key stored.
+-- name: GenerationByKey :one
+SELECT id, body_hash FROM generations WHERE user_id = @user_id AND idempotency_key = @idempotency_key::text;
+
+-- GenerationsByID reads records; order is the caller's business.
+-- name: GenerationsByID :many
+SELECT id, user_id, prompt, negative_prompt, workflow, settings, status, error_code, error_message,
+       warnings, priority, retry_of, cancel_requested_at, created_at, updated_at, finished_at, rev
+FROM generations WHERE id = ANY(@ids::uuid[]);
+
+-- GenerationsLive names everything that has not ended.
+-- name: GenerationsLive :many
+SELECT id FROM generations WHERE status IN ('pending', 'generating');
+
+-- GenerationsRecent names the newest ended generations that have a picture.
+-- name: GenerationsRecent :many
+SELECT id FROM generations
+WHERE images_complete > 0 AND images_left = 0
+ORDER BY id DESC LIMIT @count;
+
+-- GenerationPage is one part of a list, newest first: what is older than before. Run it without
+-- a cached plan: which index serves depends on the filters that are given.
+-- name: GenerationPage :many
+SELECT id FROM generations
+WHERE (sqlc.narg(before)::uuid IS NULL OR id < sqlc.narg(before)::uuid)
+  AND (sqlc.narg(query)::text IS NULL OR search @@ to_tsquery('simple', sqlc.narg(query)::text))
+  AND (sqlc.narg(status)::text IS NULL OR status = sqlc.narg(status)::text)
+  AND (sqlc.narg(model)::text IS NULL OR settings ->> 'model' = sqlc.narg(model)::text)
+  AND (sqlc.narg(workflow)::text IS NULL OR workflow = sqlc.narg(workflow)::text)
+  AND (sqlc.narg(created_from)::timestamptz IS NULL OR created_at >= sqlc.narg(created_from)::timestamptz)
+  AND (sqlc.narg(created_to)::timestamptz IS NULL OR created_at < sqlc.narg(created_to)::timestamptz)
+  AND (NOT @pictures::boolean OR images_complete > 0 OR images_left > 0)
+ORDER BY id DESC LIMIT @count;
+
+-- GenerationCancel asks for the end of a generation. Images that no server has are cancelled at
+-- once; with none left the generation has ended. Asking again changes nothing, and gives no row.
+-- name: GenerationCancel :one
+WITH generation AS (
+    SELECT g.id FROM generations g
+    WHERE g.id = @id AND g.status IN ('pending', 'generating') AND g.cancel_requested_at IS NULL
+    FOR UPDATE
+), image AS (
+    UPDATE images i SET status = 'cancelled', finished_at = now()
+    FROM generation WHERE i.generation_id = generation.id AND i.status = 'pending'
+    RETURNING i.index
+), ended AS (
+    SELECT count(*)::integer AS n, coalesce(array_agg(index), '{}')::integer[] AS indexes FROM image
+)
+UPDATE generations g SET
+    cancel_requested_at = now(),
+    images_left = g.images_left - ended.n,
+    status = CASE WHEN g.images_left = ended.n THEN 'cancelled' ELSE g.status END,
+    finished_at = CASE WHEN g.images_left = ended.n THEN now() END,
+    origin = @origin
+FROM generation, ended WHERE g.id = generation.id
+RETURNING g.rev, g.status, g.cancel_requested_at, g.updated_at, ended.indexes;
+
+-- GenerationDelete removes an ended generation, and tells which blobs nothing else refers to. No
+-- row: it is not there or has not ended. One row at least otherwise, with an empty blob when
+-- there is none to remove.
+-- name: GenerationDelete :many
+WITH gone AS (
+    DELETE FROM generations g WHERE g.id = @id AND g.status IN ('complete', 'failed', 'cancelled')
+    RETURNING g.id
+), blobs AS (
+    SELECT o.sha256 AS blob FROM outputs o WHERE o.generation_id = @id
+    UNION
+    SELECT o.thumbnail FROM outputs o WHERE o.generation_id = @id AND o.thumbnail <> ''
+), unused AS (
+    SELECT blob FROM blobs
+    WHERE NOT EXISTS (SELECT FROM outputs other WHERE other.generation_id <> @id AND other.sha256 = blobs.blob)
+      AND NOT EXISTS (SELECT FROM outputs other WHERE other.generation_id <> @id
+                      AND other.thumbnail = blobs.blob AND other.thumbnail <> '')
+)
+SELECT coalesce(unused.blob, '')::text AS blob FROM gone LEFT JOIN unused ON true;

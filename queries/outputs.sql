@@ -1,0 +1,10 @@
+-- OutputsOf reads the stored files of generations, in their order within each image.
+-- name: OutputsOf :many
+SELECT generation_id, image_index, position, node_id, kind, sha256, thumbnail, mime, size, width, height, color
+FROM outputs WHERE generation_id = ANY(@ids::uuid[])
+ORDER BY generation_id, image_index, position;
+
+-- BlobUsed tells whether any output refers to a blob.
+-- name: BlobUsed :one
+SELECT EXISTS (SELECT FROM outputs WHERE sha256 = @blob::text)
+    OR EXISTS (SELECT FROM outputs WHERE thumbnail = @blob::text AND thumbnail <> '') AS used;
