@@ -1,0 +1,63 @@
+// Package blob keeps files under the SHA-256 of their content.
+//
+// A blob never changes: the same bytes have the same name, so storing twice is storing once, and
+// a name that was handed out stays true. Whoever stores keeps the name in the database; a blob
+// that no row names is an orphan, and Walk finds it.
+package blob
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"time"
+)
+
+var (
+	// ErrNotFound: no blob has that name. A name that is no SHA-256 has no blob either.
+	ErrNotFound = errors.New("blob not found")
+	// ErrTooLarge: the content is longer than the caller allowed. Nothing was stored.
+	ErrTooLarge = errors.New("blob too large")
+	// ErrNoSpace: the storage is full. Nothing was stored; later it may work.
+	ErrNoSpace = errors.New("no space left for blobs")
+)
+
+// Info describes a stored blob.
+type Info struct {
+	SHA256   string    // 64 lower-case hexadecimal digits: the name
+	Size     int64     // bytes
+	StoredAt time.Time // when it was last stored; storing the same content again renews it
+}
+
+// Store keeps blobs. All methods may be called at once from many goroutines and processes.
+type Store interface {
+	// Put stores what r yields until io.EOF, at most max bytes, and returns its name once it would
+	// survive a power cut. On any error, of r too, nothing is stored. Content that is there
+	// already is not written again; its StoredAt is renewed.
+	Put(ctx context.Context, r io.Reader, max int64) (Info, error)
+	// Open returns the content; the caller closes it. It stays readable after a Delete.
+	Open(ctx context.Context, sha256 string) (io.ReadSeekCloser, error)
+	// Stat describes a blob without reading it.
+	Stat(ctx context.Context, sha256 string) (Info, error)
+	// Delete removes a blob. One that is gone already is no error.
+	Delete(ctx context.Context, sha256 string) error
+	// Walk yields every blob, sorted by name. Blobs stored or deleted meanwhile may be yielded or
+	// not. An error is yielded once and ends it.
+	Walk(ctx context.Context) iter.Seq2[Info, error]
+	// Sweep removes what broken Puts left behind, if it is older than olderThan, and says how
+	// many. It never touches a blob.
+	Sweep(ctx context.Context, olderThan time.Duration) (removed int, err error)
+}
+
+// IsName reports whether s has the form of a blob's name.
+func IsName(s string) bool {
+	if len(s) != 64 {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
