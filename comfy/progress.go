@@ -34,16 +34,18 @@ type Progress struct {
 	NodeClass string // class_type of Node, such as KSampler
 	NodeTitle string // its title in the graph, else its display name
 
-	// The present pass of a sampler: "Step 5 of 20", "pass 1 of 2". Steps is 0 until a sampler
-	// (or, in a graph without samplers, another node with a bar) has announced its own.
+	// The present pass of a sampler: "Step 5 of 20", "pass 1 of 2". Until a sampler (or, in a graph
+	// without samplers, another node with a bar) has announced its own, Step is 0 and Steps the sum of
+	// all bars that progress_state shows, 0 if there are none.
 	Step, Steps  int
 	Pass, Passes int // 1-based; 0 before the first
 
-	// Sampler steps done and planned over all passes of this prompt, cached ones left out.
+	// Sampler steps done and planned over all passes of this prompt, cached ones left out. The
+	// first never goes back; the second follows what samplers announce.
 	StepsDone, StepsPlanned int
 
 	Percent  int     // 0 to 100: StepsDone of StepsPlanned, rounded down, 100 only after the last sampler's node is over
-	Fraction float64 // 0 to 1, time-weighted over set-up, sampling and what follows; never goes back; 1 only when Ended
+	Fraction float64 // 0 to 1, time-weighted over set-up, sampling and what follows; never goes back; 1 only when Ended and complete
 
 	Reused bool // ComfyUI had every sampler's result in its cache: no step will be shown
 	Ended  bool // ComfyUI has said that the prompt is over; its history says how
@@ -53,6 +55,15 @@ type Progress struct {
 	UpdatedAt time.Time     // the last message that changed anything
 
 	Preview *Preview // the latest live preview, or nil
+
+	// What the fold needs besides. The bars at work are values, so that a step allocates nothing; the
+	// rest is replaced as a whole when it changes, never written into.
+	bar      bar       // of the counted node that moved last
+	side     sideBar   // of the other node that moved last
+	run      *run      // nil: nothing yet
+	fallback int       // sum of the bars in the last progress_state
+	stepAt   time.Time // when bar moved last
+	active   int       // index in the plan of Node, plus 1; 0: none
 }
 
 // Preview is one live preview picture as ComfyUI encoded it.

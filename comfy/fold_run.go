@@ -1,0 +1,237 @@
+package comfy
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// status is what is known of one node of the plan.
+type status uint8
+
+const (
+	untouched status = iota
+	running
+	over    // it ran, and has ended
+	cached  // its result was there before
+	skipped // nobody needs it any more: what links to it is over or cached
+)
+
+// settled reports whether the node has nothing left to do.
+func (s status) settled() bool { return s >= over }
+
+// run is the part of a prompt's state that changes with nodes, not with steps.
+type run struct {
+	status []status // by node of the plan
+	bars   []bar    // that count; the one at work is older here than in Progress.bar
+
+	expanded map[string]int // ids that are not in the sent graph, to the node that stands for them
+
+	spent, all float64 // costs of the nodes that count no steps: of those over, of all that run
+
+	states bool // progress_state was heard: it alone says which node is over
+	gap    bool // some messages were missed, so silence proves nothing
+}
+
+// sideBar is the progress of a node that counts no steps, such as the tiles of a decoder.
+type sideBar struct {
+	node int     // in the plan
+	part float64 // 0 to 1
+}
+
+// bar is the progress of one node on the wire that counts steps: a sampler, one of the nodes that
+// a sampler expanded into, or, in a graph without samplers, any node with progress.
+type bar struct {
+	id         string // on the wire; empty: none
+	node       int    // in the plan
+	base       int    // steps of the passes before
+	value, max int    // of the present pass
+	passes     int    // begun
+}
+
+// maxBars bounds what a prompt can make us remember: no loop of a graph has as many rounds.
+const maxBars = 4096
+
+func (b bar) done() int    { return b.base + b.value }
+func (b bar) planned() int { return b.base + max(b.value, b.max) }
+
+// move takes the next value of the bar. A smaller one begins the next pass: the same node runs again
+// for the next element of a list.
+func (b bar) move(value, limit int) bar {
+	if value < b.value || b.passes == 0 {
+		b.base = b.planned()
+		b.passes++
+	}
+	b.value, b.max = value, limit
+	return b
+}
+
+// clone is a copy to write into; shared is what both may keep.
+func (r *run) clone() *run {
+	if r == nil {
+		return &run{}
+	}
+	c := *r
+	c.status = slices.Clone(r.status)
+	c.bars = slices.Clone(r.bars)
+	return &c
+}
+
+// remember notes that id on the wire means node i.
+func (r *run) remember(id string, i int) {
+	if _, ok := r.expanded[id]; ok || len(r.expanded) >= maxBars {
+		return
+	}
+	r.expanded = maps.Clone(r.expanded) // states made before keep theirs
+	if r.expanded == nil {
+		r.expanded = make(map[string]int)
+	}
+	r.expanded[strings.Clone(id)] = i
+}
+
+// lookup finds the node of the plan that a message means.
+func (p *Plan) lookup(r *run, id, display string) (int, bool) {
+	if i, ok := p.index[id]; ok {
+		return i, true
+	}
+	if i, ok := r.expanded[id]; ok {
+		return i, true
+	}
+	return p.find(id, display)
+}
+
+// counts reports whether the progress of node i counts as steps.
+func (p *Plan) counts(i int) bool {
+	return p.nodes[i].sampler || len(p.samplers) == 0
+}
+
+// settle marks what will not run: a node all of whose users are over or cached. So the
+// nodes before a cached one are out of the sum, and a branch that a lazy node did not ask for.
+func (p *Plan) settle(s []status) {
+	for i := len(p.nodes) - 1; i >= 0; i-- {
+		if s[i] != untouched || len(p.nodes[i].users) == 0 {
+			continue
+		}
+		needed := false
+		for _, user := range p.nodes[i].users {
+			needed = needed || !s[user].settled()
+		}
+		if !needed {
+			s[i] = skipped
+		}
+	}
+}
+
+// tally is the sum over all samplers, or over all bars of a graph without samplers.
+type tally struct {
+	done, planned int // steps
+	begun, passes int
+	heard         bool // some sampler has reported a step or has run
+	open          bool // some sampler has still to run or to end
+}
+
+// tally sums up, with now in the place of its older self in r.
+func (p *Plan) tally(r *run, now bar) tally {
+	var t tally
+	for _, i := range p.samplers {
+		p.addSampler(&t, r, now, i)
+	}
+	if len(p.samplers) > 0 {
+		return t
+	}
+	t.open = true // which bars are still to come is not known
+	for _, b := range r.bars {
+		if b.id == now.id {
+			b = now
+		}
+		t.done += b.done()
+		if r.status[b.node] == over {
+			t.done += b.planned() - b.done()
+		}
+		t.planned += b.planned()
+		t.begun += b.passes
+		t.passes += b.passes
+		t.heard = true
+	}
+	return t
+}
+
+// addSampler adds node i, with the bars of all that it expanded into.
+func (p *Plan) addSampler(t *tally, r *run, now bar, i int) {
+	n, s := &p.nodes[i], r.status[i]
+	var g tally
+	own := false // the node itself has announced its steps, rather than what it expanded into
+	for _, b := range r.bars {
+		if b.node != i {
+			continue
+		}
+		if b.id == now.id {
+			b = now
+		}
+		own = own || b.id == n.id
+		g.done += b.done()
+		g.planned += b.planned()
+		g.begun += b.passes
+	}
+	g.passes = g.begun
+	switch {
+	case s == cached || s == skipped:
+		return
+	case s == over && g.begun == 0 && r.gap: // its steps went by unheard
+		g.planned, g.begun, g.passes = n.steps, 1, 1
+	case s != over && !own && n.steps > g.planned:
+		g.planned = n.steps
+		g.passes = max(g.passes, 1)
+	}
+	if s == over { // also of a sampler that ended early: nothing of it is left
+		g.done = g.planned
+	}
+	t.done += g.done
+	t.planned += g.planned
+	t.begun += g.begun
+	t.passes += g.passes
+	t.heard = t.heard || g.begun > 0 || s == over
+	t.open = t.open || s != over
+}
+
+// seal brings what is derived in r in line with its statuses; nothing is written into r afterwards.
+func (p *Plan) seal(r *run) *run {
+	p.settle(r.status)
+	r.spent, r.all = 0, 0
+	for i, n := range p.nodes {
+		s := r.status[i]
+		if !n.wanted || n.sampler || s == cached || s == skipped {
+			continue
+		}
+		r.all += n.cost
+		if s == over {
+			r.spent += n.cost
+		}
+	}
+	return r
+}
+
+// fraction weighs what is done against all, with t as the samplers' part: a step costs one.
+func (p *Plan) fraction(q *Progress, t tally) float64 {
+	spent, all := q.run.spent, q.run.all
+	part := func(node int, part float64) {
+		if node < len(p.nodes) && q.run.status[node] == running {
+			spent += p.nodes[node].cost * min(part, 1)
+		}
+	}
+	part(q.side.node, q.side.part)
+	if len(p.samplers) > 0 {
+		spent, all = spent+float64(t.done), all+float64(t.planned)
+	} else {
+		for _, b := range q.run.bars {
+			if b.id == q.bar.id {
+				b = q.bar
+			}
+			part(b.node, float64(b.done())/float64(max(1, b.planned())))
+		}
+	}
+	if all <= 0 {
+		return 0
+	}
+	return spent / all
+}
