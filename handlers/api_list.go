@@ -1,0 +1,178 @@
+package handlers
+
+import (
+	"cmp"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"easel/comfy/workflow"
+	"easel/studio"
+)
+
+// Sizes of one part of a list.
+const (
+	defaultLimit = 50
+	maxLimit     = 200
+)
+
+// apiList pages through generations, newest first.
+func (s *Server) apiList(w http.ResponseWriter, r *http.Request) error {
+	filter, err := listFilter(r)
+	if err != nil {
+		return err
+	}
+	page, err := s.studio.List(r.Context(), filter)
+	if err != nil {
+		return err
+	}
+	live := s.live()
+	list := struct {
+		Generations []generationJSON `json:"generations"`
+		NextCursor  *string          `json:"nextCursor"`
+	}{Generations: make([]generationJSON, 0, len(page.Generations)), NextCursor: known(page.Next)}
+	for i := range page.Generations {
+		list.Generations = append(list.Generations, s.recordJSON(&page.Generations[i], live))
+	}
+	return answerJSON(w, http.StatusOK, list)
+}
+
+// listFilter reads the query of a list. A limit out of range is clamped; all else that cannot be
+// read is a 400 that names it.
+func listFilter(r *http.Request) (studio.Filter, error) {
+	query := r.URL.Query()
+	for _, name := range []string{"q", "status", "model", "workflow", "cursor"} {
+		if text := query.Get(name); !utf8.ValidString(text) || strings.ContainsRune(text, 0) || len(text) > 2000 {
+			return studio.Filter{}, badRequest(name, "must be text of at most 2,000 bytes")
+		}
+	}
+	f := studio.Filter{
+		Query: query.Get("q"), Status: studio.Status(query.Get("status")), Model: query.Get("model"),
+		Workflow: query.Get("workflow"), Cursor: query.Get("cursor"), Limit: defaultLimit,
+	}
+	switch f.Status {
+	case "", studio.Pending, studio.Generating, studio.Complete, studio.Failed, studio.Cancelled:
+	default:
+		return f, badRequest("status", "must be pending, generating, complete, failed or cancelled")
+	}
+	if text := query.Get("limit"); text != "" {
+		n, err := strconv.Atoi(text) // beyond its range it is the end of it
+		if err != nil && !errors.Is(err, strconv.ErrRange) {
+			return f, badRequest("limit", "must be a whole number")
+		}
+		f.Limit = min(max(n, 1), maxLimit)
+	}
+	var err error
+	if f.From, err = queryTime(r, "from"); err != nil {
+		return f, err
+	}
+	f.To, err = queryTime(r, "to")
+	return f, err
+}
+
+type serverJSON struct {
+	ID        uuid.UUID          `json:"id"`
+	Name      string             `json:"name"`
+	URL       string             `json:"url"`
+	Demo      bool               `json:"demo"`
+	State     studio.ServerState `json:"state"`
+	Version   *string            `json:"version"`
+	Device    *string            `json:"device"`
+	VRAMTotal *int64             `json:"vramTotal"` // bytes
+	VRAMFree  *int64             `json:"vramFree"`
+	Queue     int                `json:"queue"`           // prompts inside it, anybody's
+	Running   *string            `json:"comfyuiPromptId"` // of ours, that it runs
+	LastError *string            `json:"lastError"`
+	LastSeen  *string            `json:"lastSeen"`
+}
+
+// apiServers lists the ComfyUI servers and how they are.
+func (s *Server) apiServers(w http.ResponseWriter, _ *http.Request) error {
+	list := struct {
+		Servers []serverJSON `json:"servers"`
+	}{[]serverJSON{}}
+	for _, server := range s.studio.Overview().Servers {
+		shown := serverJSON{
+			ID: server.ID, Name: server.Name, URL: server.URL, Demo: server.Demo, State: server.State,
+			Version: known(server.Version), Device: known(server.Device), Queue: server.Queue,
+			Running: known(server.Running), LastError: known(server.LastError),
+		}
+		if server.VRAMTotal > 0 {
+			shown.VRAMTotal, shown.VRAMFree = &server.VRAMTotal, &server.VRAMFree
+		}
+		if !server.LastSeen.IsZero() {
+			seen := timeText(server.LastSeen)
+			shown.LastSeen = &seen
+		}
+		list.Servers = append(list.Servers, shown)
+	}
+	return answerJSON(w, http.StatusOK, list)
+}
+
+type fieldJSON struct {
+	Name    string        `json:"name"`
+	Label   string        `json:"label"`
+	Help    string        `json:"help,omitempty"`
+	Kind    workflow.Kind `json:"kind"`
+	Default any           `json:"default"`
+	Min     *float64      `json:"min,omitempty"`
+	Max     *float64      `json:"max,omitempty"`
+	Step    float64       `json:"step,omitempty"`
+	Choices []string      `json:"choices,omitempty"`
+}
+
+type workflowJSON struct {
+	ID          string      `json:"id"`
+	Title       string      `json:"title"`
+	Description string      `json:"description"`
+	Fields      []fieldJSON `json:"fields"`
+}
+
+// apiWorkflows lists what can be asked for, with the fields that go into settings.
+func (s *Server) apiWorkflows(w http.ResponseWriter, _ *http.Request) error {
+	list := struct {
+		Workflows []workflowJSON `json:"workflows"`
+	}{[]workflowJSON{}}
+	for _, form := range s.studio.Workflows() {
+		shown := workflowJSON{ID: form.ID, Title: form.Title, Description: form.Description, Fields: []fieldJSON{}}
+		for _, f := range form.Fields {
+			field := fieldJSON{Name: f.Name, Label: f.Label, Help: f.Help, Kind: f.Kind, Default: f.Default, Step: f.Step, Choices: f.Choices}
+			if f.Bounded {
+				field.Min, field.Max = &f.Min, &f.Max
+			}
+			shown.Fields = append(shown.Fields, field)
+		}
+		list.Workflows = append(list.Workflows, shown)
+	}
+	return answerJSON(w, http.StatusOK, list)
+}
+
+type modelJSON struct {
+	Name      string   `json:"name"`
+	Workflows []string `json:"workflows"` // that take it
+}
+
+// apiModels lists the models that the servers offer to the workflows, by name.
+func (s *Server) apiModels(w http.ResponseWriter, _ *http.Request) error {
+	takenBy := map[string][]string{}
+	for _, form := range s.studio.Workflows() {
+		if field, ok := form.Field("model"); ok {
+			for _, name := range field.Choices {
+				takenBy[name] = append(takenBy[name], form.ID)
+			}
+		}
+	}
+	list := struct {
+		Models []modelJSON `json:"models"`
+	}{make([]modelJSON, 0, len(takenBy))}
+	for name, workflows := range takenBy {
+		list.Models = append(list.Models, modelJSON{Name: name, Workflows: workflows})
+	}
+	slices.SortFunc(list.Models, func(a, b modelJSON) int { return cmp.Compare(a.Name, b.Name) })
+	return answerJSON(w, http.StatusOK, list)
+}

@@ -1,0 +1,126 @@
+package handlers
+
+import (
+	"context"
+	"crypto/rand"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+)
+
+// Limits of a request's body.
+const (
+	maxJSONBytes = 1 << 20
+	maxFormBytes = 1 << 20
+)
+
+// chain puts everything that holds for all routes around them, the outermost last.
+func (s *Server) chain() http.Handler {
+	var h http.Handler = http.HandlerFunc(s.dispatch)
+	h = limitBody(h)
+	h = s.sameOrigin(h)
+	h = s.checkHost(h)
+	h = s.strictHeaders(h)
+	return s.observe(h)
+}
+
+// limitBody bounds how much a body may hold and how long it may take to come.
+func limitBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Body != nil && r.Body != http.NoBody {
+			r.Body = http.MaxBytesReader(w, r.Body, max(maxJSONBytes, maxFormBytes))
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyWait)) // a recorder in a test has none
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// response remembers what was answered.
+type response struct {
+	http.ResponseWriter
+	status int // 0 before the header
+	bytes  int64
+}
+
+// Unwrap lets http.ResponseController reach Flush and the deadlines.
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *response) WriteHeader(status int) {
+	if w.status == 0 && status >= http.StatusOK {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *response) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// ReadFrom lets net/http copy a file to the socket in the kernel.
+func (w *response) ReadFrom(r io.Reader) (int64, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := io.Copy(w.ResponseWriter, r)
+	w.bytes += n
+	return n, err
+}
+
+type contextKey struct{}
+
+// requestID is what the log calls r. It is ours: an id that came with the request is not used.
+func requestID(r *http.Request) string {
+	id, _ := r.Context().Value(contextKey{}).(string)
+	return id
+}
+
+// observe numbers, measures and logs requests, and turns a panic into a 500. The log has paths,
+// never queries or bodies: prompts stay out.
+func (s *Server) observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begin := time.Now()
+		id := rand.Text()[:16]
+		w.Header().Set("X-Request-Id", id)
+		rec := &response{ResponseWriter: w}
+		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, id))
+		defer func() {
+			cause := recover()
+			if cause != nil && cause != http.ErrAbortHandler { //nolint:errorlint,err113 // recover gives the very value
+				s.logger.ErrorContext(r.Context(), "handler panicked", "cause", cause, "method", r.Method, "path", r.URL.Path,
+					"request_id", id, "stack", string(debug.Stack()))
+				if rec.status == 0 {
+					s.renderError(rec, r, &UserError{Status: http.StatusInternalServerError, Message: "Something went wrong on our side."})
+					cause = nil
+				} else {
+					cause = http.ErrAbortHandler // half an answer must not look whole
+				}
+			}
+			s.finish(rec, r, id, time.Since(begin))
+			if cause != nil {
+				panic(cause)
+			}
+		}()
+		next.ServeHTTP(rec, r)
+	})
+}
+
+func (s *Server) finish(rec *response, r *http.Request, id string, took time.Duration) {
+	stream := rec.Header().Get("Content-Type") == "text/event-stream"
+	if !stream { // how long a page stays open says nothing about us
+		s.metrics.Requested(r.Pattern, r.Method, rec.status, took)
+	}
+	level := slog.LevelInfo
+	if quiet(r.Pattern) || rec.status == http.StatusNotModified {
+		level = slog.LevelDebug
+	}
+	s.logger.LogAttrs(r.Context(), level, "request",
+		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", rec.status),
+		slog.Int64("bytes", rec.bytes), slog.Duration("took", took), slog.Bool("stream", stream), slog.String("request_id", id))
+}

@@ -1,0 +1,144 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"time"
+)
+
+// Streams at once where nothing was configured.
+const (
+	fallbackStreams = 4096
+	mostStreams     = 100_000 // at about 30 KB each
+)
+
+// errAnswered ends a handler that has answered already, or whose visitor has left.
+var errAnswered = errors.New("answered")
+
+// Stream is one open event stream. Its methods belong to the handler's goroutine.
+type Stream struct {
+	w        http.ResponseWriter
+	rc       *http.ResponseController
+	ctx      context.Context //nolint:containedctx // the request's: a stream lives exactly as long
+	draining <-chan struct{}
+	beat     *time.Ticker
+	server   *Server
+
+	// Heartbeat is sent when nothing else was for 15 s; a comment unless it is set.
+	Heartbeat []byte
+}
+
+// openStream answers 200 and begins an event stream; the caller closes it. Whatever needs another
+// status (a wrong id, a form that does not parse) must have been found out before.
+//
+// Errors: 503 beyond MaxStreams; errAnswered for HEAD, which has no body to wait for.
+func (s *Server) openStream(w http.ResponseWriter, r *http.Request) (*Stream, error) {
+	if n := s.streams.Add(1); n > s.maxStreams {
+		s.streams.Add(-1)
+		return nil, &UserError{
+			Status: http.StatusServiceUnavailable, RetryAfter: 5 * time.Second,
+			Message: "Too many pages are open at once. Please try again in a moment.",
+		}
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store") // with no-cache Chromium can leave a second stream behind
+	h.Set("X-Accel-Buffering", "no")   // nginx would hold events back otherwise
+	st := &Stream{
+		w: w, rc: http.NewResponseController(w), ctx: r.Context(), draining: s.draining, server: s,
+		beat: time.NewTicker(heartbeatEvery), Heartbeat: Comment("still here"),
+	}
+	s.metrics.StreamOpened()
+	if r.Method == http.MethodHead {
+		w.WriteHeader(http.StatusOK)
+		st.Close()
+		return nil, errAnswered
+	}
+	w.WriteHeader(http.StatusOK)
+	if err := st.flush(); err != nil {
+		st.Close()
+		return nil, err
+	}
+	return st, nil
+}
+
+// Close gives the stream's place back.
+func (st *Stream) Close() {
+	st.beat.Stop()
+	st.server.streams.Add(-1)
+	st.server.metrics.StreamClosed()
+}
+
+// Send writes whole events and flushes. A browser that does not take them within ten seconds is
+// given up: errAnswered, which a handler just returns.
+func (st *Stream) Send(events []byte) error {
+	if len(events) == 0 {
+		return nil
+	}
+	if err := st.deadline(); err != nil {
+		return err
+	}
+	if _, err := st.w.Write(events); err != nil {
+		return errAnswered
+	}
+	return st.flush()
+}
+
+// Wait blocks until first or second (either may be nil) receives, and says which: 1 or 2. It
+// sends heartbeats meanwhile. When the browser leaves it returns errAnswered; when the process
+// ends it cuts the connection by a panic with http.ErrAbortHandler, since a stream that ends in
+// good order is one that a browser does not ask for again.
+func (st *Stream) Wait(first, second <-chan struct{}) (woke int, err error) {
+	for {
+		// A change that is there already must not hide the end of the process: with a busy
+		// generation both are ready at every turn.
+		select {
+		case <-st.draining:
+			st.cut()
+		default:
+		}
+		select {
+		case <-st.ctx.Done():
+			return 0, errAnswered
+		case <-st.draining:
+			st.cut()
+		case <-first:
+			return 1, nil
+		case <-second:
+			return 2, nil
+		case <-st.beat.C:
+			if err := st.Send(st.Heartbeat); err != nil {
+				return 0, err
+			}
+		}
+	}
+}
+
+// cut breaks the connection, after asking the browser to come back within a second or so: not
+// all of them at the same moment.
+func (st *Stream) cut() {
+	_ = st.Send(fmt.Appendf(nil, "retry: %d\n\n", 250+rand.IntN(1000))) //nolint:gosec // jitter, no secret
+	panic(http.ErrAbortHandler)
+}
+
+func (st *Stream) deadline() error {
+	err := st.rc.SetWriteDeadline(time.Now().Add(writeWait))
+	if err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return errAnswered
+	}
+	return nil
+}
+
+func (st *Stream) flush() error {
+	switch err := st.rc.Flush(); {
+	case err == nil:
+		return nil
+	case errors.Is(err, http.ErrNotSupported):
+		return fmt.Errorf("open stream: a middleware hides Flush: %w", err)
+	default:
+		return errAnswered
+	}
+}

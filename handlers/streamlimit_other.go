@@ -1,0 +1,5 @@
+//go:build !unix
+
+package handlers
+
+func streamLimit() int64 { return fallbackStreams }
