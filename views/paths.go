@@ -77,3 +77,6 @@ func (p Paths) Static(hashed string) string { return p.Base + "/static/" + hashe
 
 // APIGeneration is a generation as JSON.
 func (p Paths) APIGeneration(id string) string { return p.Base + "/api/generations/" + id }
+
+// SetTheme is where the theme form posts.
+func (p Paths) SetTheme() string { return p.Base + "/settings/theme" }

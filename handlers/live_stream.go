@@ -1,0 +1,112 @@
+package handlers
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"easel/studio"
+	"easel/views"
+)
+
+// patchEvery is the shortest time between two patches of one page: ten a second are as many as an
+// eye follows, and a browser's time for each stays below a fiftieth.
+const patchEvery = 100 * time.Millisecond
+
+// unset is a stage that no page shows, so that the first patch holds all of it.
+const unset = "-"
+
+// follow keeps a page up to date until it closes: with every part at once, and then with those
+// that changed, whenever one of the two topics (either may be nil) says so.
+func (s *Server) follow(st *Stream, first, second <-chan struct{}, parts func(sent) []part) error {
+	defer st.Close()
+	beat, err := Signals("", map[string]int{"_hb": 1})
+	if err != nil {
+		return err
+	}
+	st.Heartbeat = beat // an event, not a comment: the page's watchdog must see it
+	seen := sent{}
+	for {
+		if _, err := st.Wait(first, second); err != nil {
+			return err
+		}
+		if err := st.Send(seen.changed(parts(seen))); err != nil {
+			return err
+		}
+		if err := rest(st, patchEvery); err != nil {
+			return err
+		}
+	}
+}
+
+// rest lets changes gather for d.
+func rest(st *Stream, d time.Duration) error {
+	over := make(chan struct{})
+	timer := time.AfterFunc(d, func() { close(over) })
+	defer timer.Stop()
+	_, err := st.Wait(over, nil)
+	return err
+}
+
+// streamStudio keeps the first page up to date.
+func (s *Server) streamStudio(w http.ResponseWriter, r *http.Request) error {
+	overview := s.studio.WatchOverview()
+	defer overview.Close()
+	st, err := s.openStream(w, r)
+	if err != nil {
+		return err
+	}
+	stage := unset
+	return s.follow(st, overview.Changed(), nil, func(seen sent) []part {
+		o := overview.Latest()
+		parts := append(s.statusParts(o), s.stageParts(o, seen, &stage)...)
+		return append(parts, s.stripParts(o)...)
+	})
+}
+
+// streamGeneration keeps the page of a generation up to date.
+func (s *Server) streamGeneration(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r)
+	if err != nil {
+		return err
+	}
+	watch, err := s.studio.Watch(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	defer watch.Close()
+	overview := s.studio.WatchOverview()
+	defer overview.Close()
+	st, err := s.openStream(w, r)
+	if err != nil {
+		return err
+	}
+	return s.follow(st, watch.Changed(), overview.Changed(), func(sent) []part {
+		return append(s.generationParts(watch.Latest()), s.statusParts(overview.Latest())...)
+	})
+}
+
+// streamServers keeps the page of the servers up to date.
+func (s *Server) streamServers(w http.ResponseWriter, r *http.Request) error {
+	return s.followOverview(w, r, func(o *studio.Overview) []part {
+		return append(s.statusParts(o), s.ofOverview(o, "servers", func() templ.Component {
+			return views.ServerList(s.pages.site, s.serversView(o))
+		}))
+	})
+}
+
+// streamStatus keeps the header of a page up to date.
+func (s *Server) streamStatus(w http.ResponseWriter, r *http.Request) error {
+	return s.followOverview(w, r, s.statusParts)
+}
+
+func (s *Server) followOverview(w http.ResponseWriter, r *http.Request, parts func(*studio.Overview) []part) error {
+	overview := s.studio.WatchOverview()
+	defer overview.Close()
+	st, err := s.openStream(w, r)
+	if err != nil {
+		return err
+	}
+	return s.follow(st, overview.Changed(), nil, func(sent) []part { return parts(overview.Latest()) })
+}

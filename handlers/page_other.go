@@ -1,0 +1,24 @@
+package handlers
+
+import (
+	"net/http"
+
+	"easel/views"
+)
+
+// showServers says how every ComfyUI is.
+func (s *Server) showServers(w http.ResponseWriter, r *http.Request) error {
+	page := s.page(r, "servers", "Servers")
+	page.Live = s.paths.Servers()
+	return render(w, r, http.StatusOK, views.ServersPage(page, s.serversView(s.studio.Overview())))
+}
+
+// showSettings is what a visitor can choose, and what is in force.
+func (s *Server) showSettings(w http.ResponseWriter, r *http.Request) error {
+	page := s.page(r, "settings", "Settings")
+	page.Live = s.paths.Settings()
+	return render(w, r, http.StatusOK, views.SettingsPage(page, views.SettingsView{
+		InForce: s.pages.inForce,
+		Saved:   r.URL.Query().Get("saved") == "1",
+	}))
+}

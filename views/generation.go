@@ -1,0 +1,342 @@
+package views
+
+import (
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Generation is one generation as the pages show it.
+type Generation struct {
+	ID             string
+	Prompt         string
+	NegativePrompt string
+	Workflow       string
+	Status         string // pending, generating, complete, failed, cancelled
+	Model          string // empty: not told
+	Error          string // a sentence; empty unless failed
+	Warnings       []string
+	Width, Height  int // of one picture, as asked for; never 0
+	Images         []Image
+	Progress       Progress
+	RetryOf        string // id; empty: none
+	Created        time.Time
+	Finished       time.Time // zero while live
+}
+
+// Ended reports whether nothing changes any more.
+func (g Generation) Ended() bool {
+	return g.Status == "complete" || g.Status == "failed" || g.Status == "cancelled"
+}
+
+// Seed is that of the first image, in decimal.
+func (g Generation) Seed() string {
+	if len(g.Images) == 0 {
+		return ""
+	}
+	return g.Images[0].Seed
+}
+
+// Cover is the first image that has a picture.
+func (g Generation) Cover() (Image, bool) {
+	for _, image := range g.Images {
+		if image.URL != "" {
+			return image, true
+		}
+	}
+	return Image{}, false
+}
+
+// Image is one picture of a generation, finished or on its way.
+type Image struct {
+	Index         int // from 1
+	Status        string
+	Seed          string // decimal
+	Server        string
+	Error         string
+	Width, Height int    // of the first output, else as asked for; never 0
+	Color         string // ground while the picture loads, as #rrggbb
+	URL           string // of the first output; empty while there is none
+	Thumbnail     string
+	Preview       string // URL of the latest live preview; empty when there is none
+	Progress      Progress
+	Files         []File
+}
+
+// Source is what an img shows now: the picture, else the preview, else nothing.
+func (i Image) Source() string {
+	if i.URL != "" {
+		return i.URL
+	}
+	return i.Preview
+}
+
+// File is one stored output.
+type File struct {
+	URL, Download string
+	Node          string // id of the node that gave it
+	MIME          string
+	Size          int64 // bytes
+	Width, Height int
+	SHA256        string
+}
+
+// Progress is the one number and the words beside it.
+type Progress struct {
+	Phase      string // queued, setup, inference, finishing, complete, failed, cancelled
+	Line       string // what happens now: "Step 5 of 20", "Loading checkpoint"
+	Percent    int    // 0 to 100
+	Known      bool   // false: the bar breathes, there is no number yet
+	ETA        string // "about 45 seconds left"; empty while unknown
+	Pass       string // "pass 1 of 2"; empty when there is one only
+	Pace       string // how long the bar takes to move, in ms, one of the steps of the stylesheet
+	Cancelling bool
+}
+
+// Badge is the phase as a sign and a word.
+func (p Progress) Badge() (sign, word string) {
+	switch {
+	case p.Cancelling && p.Phase != "cancelled":
+		return "", "Cancelling"
+	case p.Phase == "setup":
+		return "🔗", "Connected"
+	case p.Phase == "inference":
+		return "⚙️", "Inferencing"
+	case p.Phase == "finishing":
+		return "⚙️", "Finishing"
+	case p.Phase == "complete":
+		return "✅", "Complete"
+	case p.Phase == "failed":
+		return "", "Failed"
+	case p.Phase == "cancelled":
+		return "", "Cancelled"
+	}
+	return "", "Queued"
+}
+
+// Live reports whether something is still to come.
+func (p Progress) Live() bool {
+	return p.Phase != "complete" && p.Phase != "failed" && p.Phase != "cancelled"
+}
+
+// Spoken is what a screen reader hears: the phase, and while steps run each quarter. It changes
+// a handful of times in a run, so that nobody is talked over.
+func (p Progress) Spoken() string {
+	_, word := p.Badge()
+	if p.Phase != "inference" || p.Cancelling {
+		return word
+	}
+	return fmt.Sprintf("%s, %d percent", word, p.Percent/25*25)
+}
+
+// Tab is what the document's title says first while something runs: "42%", or the phase.
+func (p Progress) Tab() string {
+	if p.Phase == "inference" && p.Known {
+		return strconv.Itoa(p.Percent) + "%"
+	}
+	_, word := p.Badge()
+	return word
+}
+
+// Ago is a time as people say it, relative to now.
+func Ago(t, now time.Time) string {
+	d := now.Sub(t)
+	switch {
+	case d < 10*time.Second:
+		return "just now"
+	case d < time.Minute:
+		return strconv.Itoa(int(d.Seconds())) + " seconds ago"
+	case d < time.Hour:
+		return plural(int(d.Minutes()), "minute") + " ago"
+	case d < 24*time.Hour:
+		return plural(int(d.Hours()), "hour") + " ago"
+	case d < 7*24*time.Hour:
+		return plural(int(d.Hours()/24), "day") + " ago"
+	}
+	return t.Format("2 January 2006")
+}
+
+// Took is a length of time as people say it, to the tenth of a second below a minute.
+func Took(d time.Duration) string {
+	switch {
+	case d < 0:
+		return ""
+	case d < time.Minute:
+		return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + " s"
+	case d < time.Hour:
+		return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
+	}
+	return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
+}
+
+// Left is the time that remains as people say it: coarse, and coarser the longer it is.
+func Left(d time.Duration) string {
+	seconds := int((d + time.Second - 1) / time.Second)
+	switch {
+	case seconds <= 5:
+		return "a few seconds left"
+	case seconds <= 50:
+		return fmt.Sprintf("about %d seconds left", (seconds+4)/5*5)
+	case seconds < 90:
+		return "about a minute left"
+	case seconds < 3600:
+		return fmt.Sprintf("about %d minutes left", (seconds+30)/60)
+	}
+	return "about " + plural((seconds+1800)/3600, "hour") + " left"
+}
+
+// Bytes is a size as people say it.
+func Bytes(n int64) string {
+	switch {
+	case n < 1000:
+		return strconv.FormatInt(n, 10) + " B"
+	case n < 1000*1000:
+		return strconv.FormatInt((n+500)/1000, 10) + " kB"
+	case n < 1000*1000*1000:
+		return strconv.FormatFloat(float64(n)/1e6, 'f', 1, 64) + " MB"
+	}
+	return strconv.FormatFloat(float64(n)/1e9, 'f', 1, 64) + " GB"
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return strconv.Itoa(n) + " " + word + "s"
+}
+
+// Short is the beginning of a text for a title, cut between characters.
+func Short(text string, runes int) string {
+	text = strings.Join(strings.Fields(text), " ")
+	all := []rune(text)
+	if len(all) <= runes {
+		return text
+	}
+	return strings.TrimSpace(string(all[:runes])) + "…"
+}
+
+// Gallery is the list of generations, or a part of it.
+type Gallery struct {
+	Query   string
+	Status  string // one of the filters of GalleryFilters; empty: all
+	Cards   []Generation
+	Older   string // URL of the older part; empty at the end
+	OlderID string // id of the element that leads there: another for each part
+	Fresh   string // URL of what came since, for the pill
+	Now     time.Time
+}
+
+// Filtered reports whether the list leaves anything out.
+func (g Gallery) Filtered() bool { return g.Query != "" || g.Status != "" }
+
+// Filter is one entry of the gallery's row of filters.
+type Filter struct{ Status, Label string }
+
+// GalleryFilters are the states that the gallery can be narrowed to.
+var GalleryFilters = []Filter{
+	{"", "All"},
+	{"complete", "Complete"},
+	{"generating", "Generating"},
+	{"pending", "Queued"},
+	{"failed", "Failed"},
+	{"cancelled", "Cancelled"},
+}
+
+// filterQuery is the gallery's query with one filter in place of the present one.
+func (g Gallery) filterQuery(status string) url.Values {
+	query := url.Values{}
+	if g.Query != "" {
+		query.Set("q", g.Query)
+	}
+	if status != "" {
+		query.Set("status", status)
+	}
+	return query
+}
+
+// Fresh is the pill that says how many generations came in while someone reads the gallery.
+type Fresh struct {
+	Count int
+	URL   string // of the patch that puts them on top
+	Plain string // of the page that shows them, where there are no scripts
+}
+
+// Strip is the queue as the studio shows it, and the newest pictures under it.
+type Strip struct {
+	Queue  []Generation // all that wait or run, in their order
+	Recent []Generation
+	Now    time.Time
+}
+
+// Server is one ComfyUI.
+type Server struct {
+	Name, URL, State string // State: unknown, up, down, stalled, not_comfyui
+	Demo             bool
+	Version, Device  string
+	VRAMFree         int64
+	VRAMTotal        int64
+	Queue            int
+	Running          string // URL of the generation that it runs; empty: none of ours
+	Error            string
+	LastSeen         time.Time
+}
+
+// Words is the state of a server in words.
+func (s Server) Words() string {
+	switch s.State {
+	case "up":
+		return "Up"
+	case "down":
+		return "Down"
+	case "stalled":
+		return "Answers, but its events do not arrive"
+	case "not_comfyui":
+		return "Something else than ComfyUI answers there"
+	}
+	return "Not tried yet"
+}
+
+// Health is the dot for a server's state.
+func (s Server) Health() string {
+	switch s.State {
+	case "up":
+		return "good"
+	case "stalled", "unknown":
+		return "some"
+	}
+	return "none"
+}
+
+// Record is what was done for a generation, attempt by attempt.
+type Record struct {
+	Attempts []Attempt
+	Now      time.Time
+}
+
+// Attempt is one graph that was sent, and when what happened to it.
+type Attempt struct {
+	PromptID   string
+	ImageIndex int
+	Number     int
+	Server     string
+	State      string
+	Error      string
+	Detail     string
+	Graph      string // indented JSON
+	Times      []Moment
+}
+
+// Moment is one point in the life of an attempt.
+type Moment struct {
+	Name string
+	At   time.Time
+	Took string // since the moment before; empty for the first
+}
+
+// Setting is one value of a record.
+type Setting struct{ Label, Value string }
+
+// InForce is a setting of the program: what holds, and where it came from.
+type InForce struct{ Name, Value, Source string }
