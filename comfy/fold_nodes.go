@@ -172,7 +172,7 @@ func (plan *Plan) takeStates(q *Progress, nodes []NodeState) {
 			q.fallback += stepCount(s.Max)
 		}
 	}
-	plan.settle(next)
+	plan.settle(next, r.gap)
 	if foreign || !r.states || !slices.Equal(next, r.status) {
 		r = r.clone()
 		r.states = true

@@ -107,16 +107,21 @@ func (p *Plan) counts(i int) bool {
 
 // settle marks what will not run: a node all of whose users are over or cached. So the
 // nodes before a cached one are out of the sum, and a branch that a lazy node did not ask for.
-func (p *Plan) settle(s []status) {
+//
+// After a gap execution_cached may be among what was missed. Then a node that was not touched, but
+// whose user was, is taken as cached; not so a sampler, of which a lazy user may yet ask.
+func (p *Plan) settle(s []status, gap bool) {
 	for i := len(p.nodes) - 1; i >= 0; i-- {
-		if s[i] != untouched || len(p.nodes[i].users) == 0 {
+		n := &p.nodes[i]
+		if s[i] != untouched || len(n.users) == 0 {
 			continue
 		}
-		needed := false
-		for _, user := range p.nodes[i].users {
-			needed = needed || !s[user].settled()
+		settled, touched := true, false
+		for _, user := range n.users {
+			settled = settled && s[user].settled()
+			touched = touched || s[user] != untouched
 		}
-		if !needed {
+		if settled || gap && touched && !n.sampler {
 			s[i] = skipped
 		}
 	}
@@ -196,7 +201,7 @@ func (p *Plan) addSampler(t *tally, r *run, now bar, i int) {
 
 // seal brings what is derived in r in line with its statuses; nothing is written into r afterwards.
 func (p *Plan) seal(r *run) *run {
-	p.settle(r.status)
+	p.settle(r.status, r.gap)
 	r.spent, r.all = 0, 0
 	for i, n := range p.nodes {
 		s := r.status[i]
