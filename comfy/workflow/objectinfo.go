@@ -29,7 +29,9 @@ const (
 // ObjectInfo is what a server's /object_info says: every class of node that it can run. It does
 // not change once it was read, and any number of goroutines may use it.
 type ObjectInfo struct {
-	classes map[string]*Class
+	// classes are read when they are first asked for: servers with custom nodes send many
+	// megabytes, and a graph needs ten classes of them.
+	classes map[string]func() *Class
 }
 
 // Class finds a class by the name that graphs use as class_type.
@@ -37,8 +39,11 @@ func (o *ObjectInfo) Class(name string) (*Class, bool) {
 	if o == nil {
 		return nil, false
 	}
-	c, ok := o.classes[name]
-	return c, ok
+	class, ok := o.classes[name]
+	if !ok {
+		return nil, false
+	}
+	return class(), true
 }
 
 // Names lists the classes, sorted.

@@ -5,23 +5,24 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
-	"strings"
+	"sync"
 )
 
 // ParseObjectInfo reads the answer of GET /object_info. Custom nodes put odd things there, and
 // Python writes NaN and Infinity as they are: what cannot be understood is left out, class by
 // class and input by input, and only a document that holds no class at all is an error.
 func ParseObjectInfo(raw []byte) (*ObjectInfo, error) {
-	classes, err := members(withoutNaN(raw))
+	classes, err := members(WithoutNaN(raw))
 	if err != nil {
 		return nil, fmt.Errorf("read object_info: %w", err)
 	}
-	o := &ObjectInfo{classes: make(map[string]*Class, len(classes))}
+	o := &ObjectInfo{classes: make(map[string]func() *Class, len(classes))}
 	for _, m := range classes {
-		if c, ok := parseClass(m.name, m.value); ok {
-			o.classes[m.name] = c
+		if firstByte(m.value) == '{' {
+			o.classes[m.name] = sync.OnceValue(func() *Class { return parseClass(m.name, m.value) })
 		}
 	}
 	if len(o.classes) == 0 {
@@ -45,13 +46,11 @@ type classJSON struct {
 	APINode      bool                       `json:"api_node"`
 }
 
-func parseClass(name string, raw json.RawMessage) (*Class, bool) {
+func parseClass(name string, raw json.RawMessage) *Class {
 	var w classJSON
-	// A member of a wrong type leaves its field as it is and the others are read all the same.
-	var wrongType *json.UnmarshalTypeError
-	if err := json.Unmarshal(raw, &w); err != nil && (!errors.As(err, &wrongType) || wrongType.Field == "") {
-		return nil, false
-	}
+	// raw is an object in valid JSON, so the only error is a member of a wrong type: that leaves
+	// its field as it is, and the others are read all the same.
+	_ = json.Unmarshal(raw, &w)
 	c := &Class{
 		Name:        name,
 		DisplayName: w.DisplayName,
@@ -78,7 +77,7 @@ func parseClass(name string, raw json.RawMessage) (*Class, bool) {
 		}
 		c.Outputs = append(c.Outputs, out)
 	}
-	return c, true
+	return c
 }
 
 // parseInputs reads one section. input_order leads; older servers have none, there the order of
@@ -249,41 +248,8 @@ func members(raw []byte) ([]member, error) {
 	if _, err := dec.Token(); err != nil {
 		return nil, err
 	}
+	if _, err := dec.Token(); err != io.EOF { //nolint:errorlint // the decoder returns it bare
+		return nil, errors.New("something follows the JSON object")
+	}
 	return list, nil
-}
-
-// withoutNaN makes null of NaN, Infinity and -Infinity, which Python's writer puts out and JSON
-// does not know. Texts are left alone; what has none of them is returned as it is.
-func withoutNaN(raw []byte) []byte {
-	if !bytes.Contains(raw, []byte("NaN")) && !bytes.Contains(raw, []byte("Infinity")) {
-		return raw
-	}
-	var out bytes.Buffer
-	out.Grow(len(raw) + 16)
-	for i := 0; i < len(raw); {
-		switch c := raw[i]; {
-		case c == '"':
-			end := stringEnd(raw, i)
-			out.Write(raw[i:end])
-			i = end
-		case c == 'N' || c == 'I' || c == '-':
-			word := ""
-			for _, w := range []string{"NaN", "Infinity", "-Infinity", "-NaN"} {
-				if strings.HasPrefix(string(raw[i:min(i+len(w), len(raw))]), w) {
-					word = w
-				}
-			}
-			if word == "" {
-				out.WriteByte(c)
-				i++
-				continue
-			}
-			out.WriteString("null")
-			i += len(word)
-		default:
-			out.WriteByte(c)
-			i++
-		}
-	}
-	return out.Bytes()
 }

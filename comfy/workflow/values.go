@@ -152,7 +152,7 @@ func valueJSON(kind Kind, v any) (json.RawMessage, error) {
 		_, ok = v.(uint64)
 	}
 	if !ok {
-		return nil, fmt.Errorf("a %s cannot hold a %T", kind, v)
+		return nil, fmt.Errorf("a field of kind %s cannot hold a %T", kind, v)
 	}
 	return marshalPlain(v)
 }
