@@ -3,6 +3,7 @@ package workflow
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -60,18 +61,15 @@ func checkDepth(data []byte, maxDepth int) error {
 }
 
 func checkSyntax(data []byte) error {
-	if json.Valid(data) {
+	err := json.Unmarshal(data, new(json.RawMessage))
+	if err == nil {
 		return nil
 	}
-	var syntax *json.SyntaxError
-	err := json.Unmarshal(data, new(json.RawMessage))
-	if s, ok := err.(*json.SyntaxError); ok { //nolint:errorlint // Unmarshal returns it bare
-		syntax = s
+	e := &JSONError{Problem: "it is not JSON: " + err.Error()}
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		e.Offset = int(syntax.Offset)
 	}
-	if syntax == nil {
-		return &JSONError{Problem: "it is not JSON"}
-	}
-	return &JSONError{Offset: int(syntax.Offset), Problem: "it is not JSON: " + syntax.Error()}
+	return e
 }
 
 // checkStrings looks for double keys and half surrogates in valid JSON.

@@ -7,7 +7,7 @@ import (
 
 // didYouMean is a further sentence with the names that come near to what was typed, or nothing.
 func didYouMean(typed string, names []string) string {
-	near := nearest3(typed, names)
+	near := nearMisses(typed, names)
 	for i := range near {
 		near[i] = show(near[i])
 	}
@@ -22,9 +22,9 @@ func didYouMean(typed string, names []string) string {
 	}
 }
 
-// nearest3 picks at most three names: those that differ by few letters, and those that hold what
+// nearMisses picks at most three names: those that differ by few letters, and those that hold what
 // was typed (a model without its folder or extension).
-func nearest3(typed string, names []string) []string {
+func nearMisses(typed string, names []string) []string {
 	const most = 3
 	want := fold(typed)
 	if want == "" || len(want) > 200 {

@@ -251,8 +251,7 @@ func (ff *FormField) example() string {
 }
 
 func problemOf(err error) string {
-	var j *JSONError
-	if errors.As(err, &j) {
+	if j, ok := errors.AsType[*JSONError](err); ok {
 		return j.Problem
 	}
 	return err.Error()

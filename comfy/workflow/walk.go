@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -138,7 +139,7 @@ func (g Graph) Check(info *ObjectInfo) []*GraphError {
 		problems = append(problems, &GraphError{Problem: "the graph has no output node: nothing would be saved"})
 	}
 	if _, err := g.Order(); err != nil {
-		if circle, ok := err.(*GraphError); ok { //nolint:errorlint // Order returns it bare
+		if circle, ok := errors.AsType[*GraphError](err); ok {
 			problems = append(problems, circle)
 		}
 	}
