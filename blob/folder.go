@@ -248,7 +248,7 @@ func copyAtMost(w io.Writer, r io.Reader, max int64) (int64, error) {
 
 // withContext is a reader that ends with its context.
 type withContext struct {
-	ctx context.Context //nolint:containedctx // it lives for one call
+	ctx context.Context // lives for one Put
 	r   io.Reader
 }
 

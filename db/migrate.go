@@ -57,7 +57,7 @@ func migrate(ctx context.Context, pool *pgxpool.Pool, fsys fs.FS) error {
 	config.RuntimeParams["lock_timeout"] = milliseconds(migrateLockTimeout)
 	config.RuntimeParams["statement_timeout"] = milliseconds(migrateStatementTimeout)
 	sqlDB := stdlib.OpenDB(*config)
-	defer sqlDB.Close()
+	defer func() { _ = sqlDB.Close() }()
 
 	turns, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(turnEverySeconds, turnTries))
 	if err != nil {

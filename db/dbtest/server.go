@@ -15,7 +15,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"easel/db"
 	"easel/db/embedded"
 )
 
@@ -52,7 +51,8 @@ func startServer() (*server, error) {
 		}
 	}
 	started = s
-	admin, err := db.Open(ctx, s.url)
+	// Not db.Open: its pool cuts statements that wait long, as for another process's template.
+	admin, err := pgxpool.New(ctx, s.url)
 	if err != nil {
 		return nil, err
 	}

@@ -43,17 +43,17 @@ func (r recipe) templateName() (string, error) {
 			return err
 		}
 		content, err := fs.ReadFile(db.Migrations(), name)
-		fmt.Fprintf(hash, "%q %d\n%s", name, len(content), content)
+		_, _ = fmt.Fprintf(hash, "%q %d\n%s", name, len(content), content)
 		return err
 	}); err != nil {
 		return "", err
 	}
 	for _, step := range r.steps {
-		fmt.Fprintf(hash, "%q\n", step.name)
+		_, _ = fmt.Fprintf(hash, "%q\n", step.name)
 	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, module := range info.Deps {
-			fmt.Fprintf(hash, "%s %s\n", module.Path, module.Version)
+			_, _ = fmt.Fprintf(hash, "%s %s\n", module.Path, module.Version)
 		}
 	}
 	return "easel_template_" + hex.EncodeToString(hash.Sum(nil)[:8]), nil
@@ -88,7 +88,9 @@ func (s *server) makeTemplate(ctx context.Context, name string, r recipe) error 
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock(hashtext('easel dbtest'))"); err != nil {
 		return err
 	}
-	defer conn.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock(hashtext('easel dbtest'))") //nolint:errcheck // a broken connection unlocks as well
+	defer func() { // a broken connection unlocks as well
+		_, _ = conn.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock(hashtext('easel dbtest'))")
+	}()
 
 	var there bool
 	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).Scan(&there); err != nil || there {

@@ -59,7 +59,7 @@ func chooseAccount(wanted, data string) (account, error) {
 	if wanted != "" {
 		return account{}, fmt.Errorf("there is no account %q (EASEL_PG_USER)", wanted)
 	}
-	return account{}, errors.New("Postgres does not run as root, and there is neither an account postgres nor nobody; " +
+	return account{}, errors.New("it does not run as root, and there is neither an account postgres nor nobody; " +
 		"name one with EASEL_PG_USER, or give a DATABASE_URL")
 }
 
@@ -67,7 +67,7 @@ func chooseAccount(wanted, data string) (account, error) {
 func ourselves(uid int, wanted string) (account, error) {
 	u, err := user.LookupId(strconv.Itoa(uid))
 	if errors.As(err, new(user.UnknownUserIdError)) {
-		return account{}, fmt.Errorf("Postgres needs an account with a name, and user id %d has none; "+
+		return account{}, fmt.Errorf("user id %d has no name, and initdb needs one; "+
 			"run Easel as a user that is in /etc/passwd, or give a DATABASE_URL", uid)
 	}
 	if err != nil {
@@ -89,7 +89,7 @@ func asOther(u *user.User) (account, error) {
 		return account{}, fmt.Errorf("account %s: group id %q", u.Username, u.Gid)
 	}
 	if uid == 0 {
-		return account{}, fmt.Errorf("Postgres does not run as %s: that is root; name another account with EASEL_PG_USER", u.Username)
+		return account{}, fmt.Errorf("account %s is root, as which Postgres does not run; name another with EASEL_PG_USER", u.Username)
 	}
 	return account{
 		name: u.Username, uid: int(uid), gid: int(gid),
@@ -104,7 +104,7 @@ func ownerOf(data string) (*user.User, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("look for the database: %w; choose another folder with EASEL_DATA_DIR", err)
 	}
 	uid := stat.Sys().(*syscall.Stat_t).Uid
 	u, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))

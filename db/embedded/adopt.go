@@ -29,15 +29,12 @@ const (
 func (s *Server) adopt(ctx context.Context, w *wait) (process, error) {
 	answered := 0
 	for {
-		pid, err := readPID(filepath.Join(s.folder.data, "postmaster.pid"))
+		pid, err := readPID(s.marks()[0])
 		if err != nil {
 			return nil, err
 		}
-		if pid == 0 || !exists(pid) {
-			return nil, nil // Postgres itself removes the file of one that is gone
-		}
-		if !running(pid) || usesFolder(pid, s.folder.data) == another {
-			return nil, s.removeStale(pid)
+		if pid == 0 || !s.mayServe(pid) {
+			return nil, s.removeStale()
 		}
 		why := "it answers"
 		if err := s.answers(ctx); err == nil {
@@ -55,22 +52,38 @@ func (s *Server) adopt(ctx context.Context, w *wait) (process, error) {
 	}
 }
 
-// removeStale removes a postmaster.pid whose number now belongs to another program or to a
-// zombie, which is what a restarted container meets: Postgres would take that for a postmaster and
-// refuse to start for ever. The file also protects the data from the backends of a dead postmaster, so it
-// goes only when no process works in the data folder.
-func (s *Server) removeStale(pid int) error {
-	if anyUses(s.folder.data, s.account.uid) {
-		return nil // Postgres will refuse, and we try again
-	}
-	s.config.Logger.Warn("private Postgres: removing the mark of a dead server", "pid", pid)
-	if err := os.Remove(filepath.Join(s.folder.data, "postmaster.pid")); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+// mayServe reports whether pid can be a process of a server on our data.
+func (s *Server) mayServe(pid int) bool {
+	return running(pid) && usesFolder(pid, s.folder.data) != another
+}
+
+// marks are the files in which a postmaster leaves its process id: on its data and on its socket.
+func (s *Server) marks() [2]string {
+	return [2]string{filepath.Join(s.folder.data, "postmaster.pid"), filepath.Join(s.sockets, ".s.PGSQL.5432.lock")}
+}
+
+// removeStale removes marks whose process id now belongs to another program or to a zombie, which
+// is what a restarted container meets: Postgres would take that for a postmaster and refuse to start
+// for ever. Marks of processes that are gone it removes itself. They also protect the data
+// from the backends of a dead postmaster, so they go only when no process works in the data folder.
+func (s *Server) removeStale() error {
+	for _, mark := range s.marks() {
+		pid, err := readPID(mark)
+		if err != nil {
+			return err
+		}
+		if pid == 0 || !exists(pid) || s.mayServe(pid) || anyUses(s.folder.data, s.account.uid) {
+			continue // Postgres will start, or refuse, and then we try again
+		}
+		s.config.Logger.Warn("private Postgres: removing the mark of a dead server", "file", mark, "pid", pid)
+		if err := os.Remove(mark); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
 	}
 	return nil
 }
 
-// readPID reads the first line of postmaster.pid; 0 when there is no such file, or nothing in it yet.
+// readPID reads the first line of a mark; 0 when there is no such file, or nothing in it yet.
 func readPID(name string) (int, error) {
 	text, err := os.ReadFile(name)
 	if errors.Is(err, os.ErrNotExist) {
@@ -81,7 +94,7 @@ func readPID(name string) (int, error) {
 	}
 	pid, err := leadingNumber(string(text))
 	if err != nil {
-		return 0, nil
+		return 0, nil // Postgres says what it thinks of it
 	}
 	return pid, nil
 }

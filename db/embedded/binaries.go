@@ -136,7 +136,7 @@ func choose(found []binaries, want int) (binaries, error) {
 	case want != 0:
 		return binaries{}, fmt.Errorf("the data are of Postgres %d, and its binaries are missing: %s", want, howToInstall(want))
 	case len(found) > 0:
-		return binaries{}, fmt.Errorf("Postgres %d or newer is needed, found %s: %s", minVersion, versions(found), howToInstall(0))
+		return binaries{}, fmt.Errorf("it takes Postgres %d or newer, found %s: %s", minVersion, versions(found), howToInstall(0))
 	default:
 		return binaries{}, fmt.Errorf("no Postgres was found: %s", howToInstall(0))
 	}

@@ -56,14 +56,14 @@ func (s *Server) prepareCluster(ctx context.Context) error {
 // middle leaves no half data folder, and the next start begins again.
 func (s *Server) initialise(ctx context.Context) error {
 	begin := time.Now()
-	if err := s.sweepInits(); err != nil {
+	if err := s.sweepInits(ctx); err != nil {
 		return err
 	}
 	temp, err := os.MkdirTemp(s.folder.pg, initPrefix)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(temp) // empty once the data have left it
+	defer func() { _ = os.RemoveAll(temp) }() // the data have left it, or were not finished
 	data, password := filepath.Join(temp, "data"), filepath.Join(temp, passwordFile)
 	// Text of 26 letters and digits, 128 bits: no character in it needs quoting anywhere.
 	if err := os.WriteFile(password, []byte(rand.Text()+"\n"), 0o600); err != nil {
@@ -89,19 +89,28 @@ func (s *Server) initialise(ctx context.Context) error {
 	return syncPath(s.folder.pg)
 }
 
-// sweepInits removes what an initialise left that died. Under the lock there is no other, and
-// initdb dies with its parent; a folder that was renamed has another name.
-func (s *Server) sweepInits() error {
-	left, err := filepath.Glob(filepath.Join(s.folder.pg, initPrefix+"*"))
-	if err != nil {
-		return err
-	}
-	for _, dir := range left {
-		if err := os.RemoveAll(dir); err != nil {
+// sweepInits removes what an initialise left that died. Under the lock there is no other, and a
+// folder that was renamed has another name. The dead one's initdb is told to end by the kernel, but
+// may still be at it, so this tries for a while; and then says what is in the way.
+func (s *Server) sweepInits(ctx context.Context) error {
+	w := s.newWait()
+	for {
+		left, err := filepath.Glob(filepath.Join(s.folder.pg, initPrefix+"*"))
+		if err != nil {
+			return err
+		}
+		var errs []error
+		for _, dir := range left {
+			errs = append(errs, os.RemoveAll(dir))
+		}
+		err = errors.Join(errs...)
+		if err == nil {
+			return nil
+		}
+		if err := w.pause(ctx, patient, "an earlier initdb to end", err.Error()); err != nil {
 			return err
 		}
 	}
-	return nil
 }
 
 // runInitdb takes 1 to 3 s. The thread that starts it stays until its end: see launch.
@@ -156,7 +165,7 @@ func (s *Server) createDatabase(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	var there bool
 	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", database).Scan(&there); err != nil || there {
 		return err
@@ -173,7 +182,7 @@ func (s *Server) answers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	var data string
 	if err := conn.QueryRow(ctx, "SHOW data_directory").Scan(&data); err != nil {
 		return err

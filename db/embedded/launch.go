@@ -142,7 +142,7 @@ func (w *wait) pause(ctx context.Context, d time.Duration, what, why string) err
 	}
 	if now.After(w.report) {
 		w.report = now.Add(reportWait)
-		w.logger.Warn("private Postgres: waiting for "+what, "why", why)
+		w.logger.Warn("private Postgres: waiting", "for", what, "why", why)
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()

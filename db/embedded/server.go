@@ -31,6 +31,9 @@ const (
 	startPatience = 60 * time.Second // for what a dead predecessor left: its backends, its crash recovery
 	stopPatience  = 30 * time.Second // for a fast shutdown (SIGINT) before an immediate one (SIGQUIT)
 	killPatience  = 10 * time.Second // for the immediate one, which leaves recovery to the next start
+
+	maxDeaths    = 5               // in a row, each sooner than
+	healthyAfter = 1 * time.Minute // after its start
 )
 
 // Config says where the private Postgres lives and what runs it.
@@ -54,12 +57,14 @@ type Server struct {
 	lock     *os.File
 	sockets  string // folder of the socket
 	password string
-	process  process
+
+	mu      sync.Mutex // guards process
+	process process
 
 	stopping sync.Once
-	expected chan struct{} // closed when Stop begins: the end is then no surprise
-	died     chan struct{} // closed when the end was one
-	watched  chan struct{} // closed when the watching goroutine has ended
+	unwatch  context.CancelFunc // ends the watching goroutine
+	watched  chan struct{}      // closed when it has ended
+	lost     chan struct{}      // closed when the server died and could not be brought back
 	stopErr  error
 }
 
@@ -80,7 +85,7 @@ func start(ctx context.Context, config Config) (_ *Server, err error) {
 	if config.Logger == nil {
 		config.Logger = slog.Default()
 	}
-	s := &Server{config: config, expected: make(chan struct{}), died: make(chan struct{}), watched: make(chan struct{})}
+	s := &Server{config: config, watched: make(chan struct{}), lost: make(chan struct{})}
 	if s.folder, err = newFolder(config.DataDir); err != nil {
 		return nil, err
 	}
@@ -110,7 +115,9 @@ func start(ctx context.Context, config Config) (_ *Server, err error) {
 	if err := s.createDatabase(ctx); err != nil {
 		return nil, errors.Join(err, s.process.stop(context.WithoutCancel(ctx), config.Logger))
 	}
-	go s.watch()
+	watching, unwatch := context.WithCancel(context.Background()) // until Stop, whatever becomes of ctx
+	s.unwatch = unwatch
+	go s.watch(watching)
 	return s, nil
 }
 
@@ -128,31 +135,66 @@ func (s *Server) url(database string) string {
 	}).String()
 }
 
-// Done is closed when the server died without being asked to. The Server is of no more use then:
-// after Stop, Start brings the database back, with the same URL.
-func (s *Server) Done() <-chan struct{} { return s.died }
+// Done is closed when the server died and could not be brought back. One that dies is started
+// again, with the same URL, so that pools find it: after kill -9 that takes as long as its backends
+// and the recovery need. Stop is still to be called.
+func (s *Server) Done() <-chan struct{} { return s.lost }
 
 // Stop ends the server and waits for it: open transactions are rolled back, everything committed
 // is on disk. After 30 s, or when ctx ends, it is stopped the hard way, and the next start recovers.
 // Later calls return what the first one did.
 func (s *Server) Stop(ctx context.Context) error {
 	s.stopping.Do(func() {
-		close(s.expected)
-		s.stopErr = s.process.stop(ctx, s.config.Logger)
+		s.unwatch()
 		<-s.watched
+		if err := s.running().stop(ctx, s.config.Logger); err != nil {
+			s.stopErr = fmt.Errorf("private Postgres: %w", err)
+		}
 		s.stopErr = errors.Join(s.stopErr, s.lock.Close())
 	})
 	return s.stopErr
 }
 
-func (s *Server) watch() {
+func (s *Server) running() process {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.process
+}
+
+// watch starts a server that died again. One that dies every time is left alone.
+func (s *Server) watch(ctx context.Context) {
 	defer close(s.watched)
-	<-s.process.ended()
-	select {
-	case <-s.expected:
-	default:
-		s.config.Logger.Error("private Postgres died", "pid", s.process.pid(), "why", s.process.lastWords())
-		close(s.died)
+	for deaths := 0; ; {
+		began, p := time.Now(), s.running()
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.ended():
+		}
+		if ctx.Err() != nil {
+			return // both, and the select chose the other
+		}
+		s.config.Logger.Error("private Postgres died", "pid", p.pid(), "why", p.lastWords())
+		if time.Since(began) > healthyAfter {
+			deaths = 0
+		}
+		if deaths++; deaths > maxDeaths {
+			s.config.Logger.Error("private Postgres dies again and again", "deaths", deaths)
+			close(s.lost)
+			return
+		}
+		again, err := s.adoptOrLaunch(ctx)
+		if err != nil {
+			if ctx.Err() == nil {
+				s.config.Logger.Error("private Postgres does not come back", "err", err)
+				close(s.lost)
+			}
+			return
+		}
+		s.config.Logger.Info("private Postgres is back", "pid", again.pid())
+		s.mu.Lock()
+		s.process = again
+		s.mu.Unlock()
 	}
 }
 
