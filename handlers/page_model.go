@@ -60,6 +60,12 @@ func (s *Server) recordView(g *studio.Generation, p studio.Progress) views.Gener
 	if g.FinishedAt != nil {
 		shown.Finished = *g.FinishedAt
 	}
+	if g.Status == studio.Complete && !shown.Finished.IsZero() {
+		shown.Progress.Line = "Made in " + views.Took(shown.Finished.Sub(shown.Created))
+		if p.Reused {
+			shown.Progress.Line = "Reused an earlier result"
+		}
+	}
 	for i := range g.Images {
 		shown.Images = append(shown.Images, s.imageView(id, &g.Images[i]))
 	}

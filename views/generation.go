@@ -49,6 +49,16 @@ func (g Generation) Cover() (Image, bool) {
 	return Image{}, false
 }
 
+// Emerging is the first image that has a live preview.
+func (g Generation) Emerging() (Image, bool) {
+	for _, image := range g.Images {
+		if image.Preview != "" {
+			return image, true
+		}
+	}
+	return Image{}, false
+}
+
 // Image is one picture of a generation, finished or on its way.
 type Image struct {
 	Index         int // from 1

@@ -188,15 +188,15 @@ func ServerList(s Site, v ServersView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = fact("Address", server.URL).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = fact(s, "Address", server.URL).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = fact("ComfyUI", server.Version).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = fact(s, "ComfyUI", server.Version).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = fact("Device", server.Device).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = fact(s, "Device", server.Device).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
