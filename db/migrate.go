@@ -75,6 +75,9 @@ func migrate(ctx context.Context, pool *pgxpool.Pool, fsys fs.FS) error {
 		return err
 	}
 	if _, err := provider.Up(ctx); err != nil {
+		if partial, ok := errors.AsType[*goose.PartialError](err); ok {
+			return fmt.Errorf("migrate database: %s: %w", partial.Failed.Source.Path, partial.Err)
+		}
 		return fmt.Errorf("migrate database: %w", err)
 	}
 	return refuseNewer(ctx, provider) // a newer instance may have had its turn between the two
