@@ -138,38 +138,42 @@ func (q *Progress) turnTo(plan *Plan, id string, i int) bool {
 // enough to catch up. It moves no step: those are the samplers' own to tell.
 func (plan *Plan) takeStates(q *Progress, nodes []NodeState) {
 	r := q.run
-	var few [128]status // most graphs fit, and most messages change nothing
-	next := append(few[:0], r.status...)
+	var few, fewer [256]status // most graphs fit, and most messages change nothing
+	heard := few[:]
+	if len(r.status) > len(few) {
+		heard = make([]status, len(r.status))
+	}
 	foreign := false
 	last := -1 // the last node at work
 	q.fallback = 0
-	for pass := range 2 { // first who has ended, then who is at work: a node may stand for several
-		for _, s := range nodes {
-			i, ok := plan.lookup(r, s.Node, s.DisplayNode)
-			if !ok {
-				if i, ok = plan.index[s.RealNode]; !ok {
-					continue
-				}
-			}
-			if pass == 0 {
-				if s.State == "finished" && next[i] != cached {
-					next[i] = over
-				}
-				foreign = foreign || !r.knows(plan, s.Node)
+	for k := range nodes {
+		s := &nodes[k]
+		if s.Max > 1 { // 0 of 1 and 1 of 1 only fill in for nodes without a bar
+			q.fallback += stepCount(s.Max)
+		}
+		i, ok := plan.index[s.Node]
+		if !ok {
+			if i, ok = plan.place(r, s); !ok {
 				continue
 			}
-			if s.State != "running" {
-				continue
-			}
-			next[i], last = running, i
+			foreign = foreign || !r.knows(s.Node)
+		}
+		switch s.State {
+		case "running": // one of several that a node stands for is enough
+			heard[i], last = running, i
 			if s.Max > 1 && !plan.counts(i) {
 				q.side = sideBar{node: i, part: min(max(s.Value/s.Max, 0), 1)}
 			}
+		case "finished":
+			if heard[i] != running {
+				heard[i] = over
+			}
 		}
 	}
-	for _, s := range nodes {
-		if s.Max > 1 { // 0 of 1 and 1 of 1 only fill in for nodes without a bar
-			q.fallback += stepCount(s.Max)
+	next := append(fewer[:0], r.status...)
+	for i, s := range heard[:len(next)] {
+		if s == running || s == over && next[i] != cached {
+			next[i] = s
 		}
 	}
 	plan.settle(next, r.gap)
@@ -177,9 +181,12 @@ func (plan *Plan) takeStates(q *Progress, nodes []NodeState) {
 		r = r.clone()
 		r.states = true
 		copy(r.status, next)
-		for _, s := range nodes {
-			if i, ok := plan.lookup(r, s.Node, s.DisplayNode); ok && !r.knows(plan, s.Node) {
-				r.remember(s.Node, i)
+		for k := range nodes {
+			s := &nodes[k]
+			if i, ok := plan.index[s.Node]; !ok && foreign {
+				if i, ok = plan.place(r, s); ok {
+					r.remember(s.Node, i)
+				}
 			}
 		}
 		q.run = plan.seal(r)
@@ -189,11 +196,17 @@ func (plan *Plan) takeStates(q *Progress, nodes []NodeState) {
 	}
 }
 
-// knows reports whether an id on the wire has been placed.
-func (r *run) knows(plan *Plan, id string) bool {
-	if _, ok := plan.index[id]; ok {
-		return true
+// place finds the node of the plan for one that is not in the sent graph.
+func (plan *Plan) place(r *run, s *NodeState) (int, bool) {
+	if i, ok := plan.lookup(r, s.Node, s.DisplayNode); ok {
+		return i, true
 	}
+	i, ok := plan.index[s.RealNode]
+	return i, ok
+}
+
+// knows reports whether an id that is not in the sent graph has been placed.
+func (r *run) knows(id string) bool {
 	_, ok := r.expanded[id]
 	return ok
 }

@@ -96,10 +96,8 @@ func (m Message) EndsPrompt() bool {
 // NaN and Infinity, which the server's JSON writer emits, are taken as null. A type that is not
 // known here is no error. The error wraps ErrFrame. Nothing in the Message aliases frame.
 func DecodeText(frame []byte) (Message, error) {
-	// One copy for all texts of the message. It lives as long as any of them, so only short
-	// messages are decoded this way, and those whose many ids would each be a copy.
 	if hasFastShape(frame) {
-		if m, ok := scanMessage(string(frame)); ok {
+		if m, ok := scanMessage(frame); ok {
 			return m, nil
 		}
 	}

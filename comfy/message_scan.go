@@ -3,41 +3,46 @@ package comfy
 import (
 	"bytes"
 	"strconv"
-	"strings"
 )
 
 // Two of ComfyUI's messages come at every step, and one of them names every node of the graph.
 // They are read here without reflection, in the exact shape that the server writes. Anything
-// else, an escape, a key more, a number of another kind, is left to encoding/json, so
+// else, an escape, a member more, a number of another kind, is left to encoding/json, so
 // that there is one meaning for every frame; the fuzz test holds the two together.
 
 // hasFastShape tells cheaply whether scanMessage is worth a try.
 func hasFastShape(frame []byte) bool {
-	const begin = `{"type":`
-	if !bytes.HasPrefix(frame, []byte(begin)) {
-		return false
-	}
-	rest := bytes.TrimPrefix(frame[len(begin):], []byte(" "))
-	return bytes.HasPrefix(rest, []byte(`"progress`)) || bytes.HasPrefix(rest, []byte(`"executing"`))
+	rest, ok := bytes.CutPrefix(frame, []byte(`{"type":`))
+	rest = bytes.TrimPrefix(rest, []byte(" "))
+	return ok && (bytes.HasPrefix(rest, []byte(`"progress`)) || bytes.HasPrefix(rest, []byte(`"executing"`)))
 }
 
-// scanMessage reads a progress, executing or progress_state message. The texts of the
-// message are parts of text. False means only: not of the plain shape.
-func scanMessage(text string) (Message, bool) {
+// scanMessage reads a progress, executing or progress_state message. False means only that it is
+// not of the plain shape.
+func scanMessage(text []byte) (Message, bool) {
 	s := scanner{text: text}
 	if !s.byte('{') || !s.key("type") {
 		return Message{}, false
 	}
-	m := Message{Type: s.string()}
+	var m Message
+	switch string(s.quoted()) {
+	case TypeProgress:
+		m.Type = TypeProgress
+	case TypeProgressState:
+		m.Type = TypeProgressState
+	case TypeExecuting:
+		m.Type = TypeExecuting
+	default:
+		return Message{}, false
+	}
 	if !s.byte(',') || !s.key("data") || !s.byte('{') {
 		return Message{}, false
 	}
 	var ok bool
-	switch m.Type {
-	case TypeProgress, TypeExecuting:
-		ok = s.flatData(&m)
-	case TypeProgressState:
+	if m.Type == TypeProgressState {
 		ok = s.stateData(&m)
+	} else {
+		ok = s.flatData(&m)
 	}
 	if !ok || !s.byte('}') || !s.end() {
 		return Message{}, false
@@ -45,30 +50,26 @@ func scanMessage(text string) (Message, bool) {
 	return m, true
 }
 
-// scanner walks over JSON text. Its methods skip leading white space. A failure is remembered in bad and
-// makes every later call fail, so that callers check at the end of a unit.
-type scanner struct {
-	text string
-	at   int
-	bad  bool
-}
-
 // flatData reads the members of progress and executing, up to and with the closing brace.
 func (s *scanner) flatData(m *Message) bool {
 	for more := true; more && !s.bad; more = s.more() {
-		switch key := s.string(); {
-		case !s.byte(':'):
+		key := s.quoted()
+		if !s.byte(':') {
 			return false
-		case key == "prompt_id":
-			m.PromptID = s.string()
-		case key == "node":
-			m.Node = s.stringOrNull()
-		case key == "display_node":
-			m.DisplayNode = s.stringOrNull()
-		case key == "value" && m.Type == TypeProgress:
+		}
+		switch string(key) {
+		case "prompt_id":
+			m.PromptID = string(s.quoted())
+		case "node":
+			m.Node = string(s.quotedOrNull())
+		case "display_node":
+			m.DisplayNode = string(s.quotedOrNull())
+		case "value":
 			m.Value = s.number()
-		case key == "max" && m.Type == TypeProgress:
+			s.bad = s.bad || m.Type != TypeProgress
+		case "max":
 			m.Max = s.number()
+			s.bad = s.bad || m.Type != TypeProgress
 		default:
 			return false
 		}
@@ -79,17 +80,18 @@ func (s *scanner) flatData(m *Message) bool {
 // stateData reads the members of progress_state, up to and with the closing brace.
 func (s *scanner) stateData(m *Message) bool {
 	for more := true; more && !s.bad; more = s.more() {
-		switch key := s.string(); {
-		case !s.byte(':'):
+		key := s.quoted()
+		if !s.byte(':') {
 			return false
-		case key == "prompt_id":
-			m.PromptID = s.string()
-		case key == "nodes" && m.Nodes == nil && s.byte('{'):
-			// A node takes 190 bytes; room for all of them at once.
-			m.Nodes = make([]NodeState, 0, 1+(len(s.text)-s.at)/160)
-			for another := true; another && !s.bad; another = s.more() {
-				m.Nodes = append(m.Nodes, s.nodeState(m.PromptID))
+		}
+		switch string(key) {
+		case "prompt_id":
+			m.PromptID = string(s.quoted())
+		case "nodes":
+			if m.Nodes != nil || !s.byte('{') {
+				return false
 			}
+			s.nodes(m)
 		default:
 			return false
 		}
@@ -97,44 +99,94 @@ func (s *scanner) stateData(m *Message) bool {
 	return !s.bad
 }
 
-// nodeState reads one member of nodes. promptID is what each node repeats.
-func (s *scanner) nodeState(promptID string) NodeState {
-	n := NodeState{Node: s.string()}
+// nodes reads the members of nodes, up to and with the closing brace.
+func (s *scanner) nodes(m *Message) {
+	// A node takes 190 bytes; room for all of them at once.
+	m.Nodes = make([]NodeState, 0, 1+(len(s.text)-s.at)/180)
+	same := []byte(`", "prompt_id": "` + m.PromptID + `", "display_node_id": "`)
+	for more := true; more && !s.bad; more = s.more() {
+		m.Nodes = append(m.Nodes, NodeState{})
+		n := &m.Nodes[len(m.Nodes)-1]
+		if !s.usualNode(n, same) {
+			s.node(n)
+		}
+	}
+}
+
+// usualNode reads one member of nodes as the server writes it for a node of the sent graph: every
+// id the same, every member in its place. To compare with what is expected is several times as
+// fast as to look at every character. False: it is another, and nothing was read.
+func (s *scanner) usualNode(n *NodeState, same []byte) bool {
+	start := s.at
+	id := s.quoted()
+	ok := s.literal(`: {"value": `)
+	n.Value = s.number()
+	ok = ok && s.literal(`, "max": `)
+	n.Max = s.number()
+	ok = ok && s.literal(`, "state": "`)
+	switch {
+	case s.literal("running"):
+		n.State = "running"
+	case s.literal("finished"):
+		n.State = "finished"
+	default:
+		ok = false
+	}
+	ok = ok && s.literal(`", "node_id": "`) && s.bytes(id) && s.bytes(same) && s.bytes(id) &&
+		s.literal(`", "parent_node_id": null, "real_node_id": "`) && s.bytes(id) && s.literal(`"}`)
+	if !ok || s.bad {
+		*n = NodeState{}
+		s.at, s.bad = start, false
+		return false
+	}
+	n.Node = string(id)
+	n.DisplayNode, n.RealNode = n.Node, n.Node
+	return true
+}
+
+// node reads one member of nodes, its own members in any order.
+func (s *scanner) node(n *NodeState) {
+	n.Node = string(s.quoted())
 	if !s.byte(':') || !s.byte('{') {
-		s.bad = true
-		return n
+		return
 	}
 	for more := true; more && !s.bad; more = s.more() {
-		switch key := s.string(); {
-		case !s.byte(':'):
-			s.bad = true
-		case key == "value":
+		key := s.quoted()
+		if !s.byte(':') {
+			return
+		}
+		switch string(key) {
+		case "value":
 			n.Value = s.number()
-		case key == "max":
+		case "max":
 			n.Max = s.number()
-		case key == "state":
-			n.State = s.string()
-		case key == "node_id":
-			s.string()
-		case key == "prompt_id":
-			if !s.same(promptID) {
-				s.string()
-			}
-		case key == "display_node_id":
-			n.DisplayNode = s.string()
-		case key == "parent_node_id":
-			s.stringOrNull()
-		case key == "real_node_id":
-			n.RealNode = s.string()
+		case "state":
+			n.State = string(s.quoted())
+		case "node_id", "prompt_id":
+			s.quoted()
+		case "parent_node_id":
+			s.quotedOrNull()
+		case "display_node_id":
+			n.DisplayNode = string(s.quoted())
+		case "real_node_id":
+			n.RealNode = string(s.quoted())
 		default:
 			s.bad = true
 		}
 	}
-	return n
+}
+
+// scanner walks over JSON text. Except where they say otherwise its methods skip leading white
+// space. A failure is remembered in bad and makes later calls fail, so that callers
+// need to check only at the end of a unit.
+type scanner struct {
+	text []byte
+	at   int
+	bad  bool
 }
 
 // key reads a member's name, which must be want, and the colon.
-func (s *scanner) key(want string) bool { return s.string() == want && s.byte(':') }
+func (s *scanner) key(want string) bool { return string(s.quoted()) == want && s.byte(':') }
 
 // more tells whether a comma or the closing brace follows, and reads it; all else is bad.
 func (s *scanner) more() bool {
@@ -150,6 +202,12 @@ func (s *scanner) more() bool {
 }
 
 func (s *scanner) space() {
+	if s.at < len(s.text) && s.text[s.at] <= ' ' {
+		s.spaces()
+	}
+}
+
+func (s *scanner) spaces() {
 	for s.at < len(s.text) {
 		switch s.text[s.at] {
 		case ' ', '\t', '\n', '\r':
@@ -176,21 +234,28 @@ func (s *scanner) end() bool {
 	return !s.bad && s.at == len(s.text)
 }
 
-// same reads the string want, if that is what follows.
-func (s *scanner) same(want string) bool {
-	s.space()
-	rest := s.text[s.at:]
-	if s.bad || want == "" || len(rest) < len(want)+2 || rest[0] != '"' || rest[1+len(want)] != '"' || rest[1:1+len(want)] != want {
-		return false
+// literal reads exactly want, without skipping white space. Failing is not bad.
+func (s *scanner) literal(want string) bool {
+	if end := s.at + len(want); end <= len(s.text) && string(s.text[s.at:end]) == want {
+		s.at = end
+		return true
 	}
-	s.at += len(want) + 2
-	return true
+	return false
 }
 
-// string reads a string of printable ASCII without escapes.
-func (s *scanner) string() string {
+// bytes is literal for bytes.
+func (s *scanner) bytes(want []byte) bool {
+	if end := s.at + len(want); end <= len(s.text) && bytes.Equal(s.text[s.at:end], want) {
+		s.at = end
+		return true
+	}
+	return false
+}
+
+// quoted reads a string of printable ASCII without escapes. The result aliases the text.
+func (s *scanner) quoted() []byte {
 	if !s.byte('"') {
-		return ""
+		return nil
 	}
 	for i := s.at; i < len(s.text); i++ {
 		switch c := s.text[i]; {
@@ -200,23 +265,22 @@ func (s *scanner) string() string {
 			return value
 		case c == '\\' || c < ' ' || c > '~':
 			s.bad = true
-			return ""
+			return nil
 		}
 	}
 	s.bad = true
-	return ""
+	return nil
 }
 
-func (s *scanner) stringOrNull() string {
+func (s *scanner) quotedOrNull() []byte {
 	s.space()
-	if strings.HasPrefix(s.text[s.at:], "null") {
-		s.at += len("null")
-		return ""
+	if s.literal("null") {
+		return nil
 	}
-	return s.string()
+	return s.quoted()
 }
 
-// number reads a JSON number that is not negative.
+// number reads a JSON number that is not negative and has no exponent.
 func (s *scanner) number() float64 {
 	s.space()
 	start := s.at
@@ -226,25 +290,25 @@ func (s *scanner) number() float64 {
 		s.bad = true
 		return 0
 	}
-	plain := n <= 15 // exact as a float64
+	exact := n <= 15 // as a float64
 	if s.at < len(s.text) && s.text[s.at] == '.' {
 		s.at++
 		dot := s.at
-		plain = s.digits() == 0 && plain // 5.0 is 5
-		s.bad = s.bad || s.at == dot
+		exact = s.digits() == 0 && s.at-dot <= 15 && exact // 5.0 is 5
+		s.bad = s.at == dot
 	}
 	if s.at < len(s.text) && s.text[s.at]|0x20 == 'e' {
-		s.bad = true // never written for steps
+		s.bad = true
 	}
-	if plain || s.bad {
+	if exact || s.bad {
 		return float64(whole)
 	}
-	value, err := strconv.ParseFloat(s.text[start:s.at], 64)
+	value, err := strconv.ParseFloat(string(s.text[start:s.at]), 64)
 	s.bad = err != nil
 	return value
 }
 
-// digits reads a run of decimal digits; the value is right up to 18 of them.
+// digits reads a run of decimal digits; the value is right up to 19 of them.
 func (s *scanner) digits() (value uint64) {
 	for s.at < len(s.text) && s.text[s.at]-'0' <= 9 {
 		value = value*10 + uint64(s.text[s.at]-'0')
