@@ -25,7 +25,7 @@ func (s *Server) pageSetup(c Config) error {
 		return fmt.Errorf("static files: %w", err)
 	}
 	s.pages = pageState{
-		site:    views.Site{Paths: s.paths, Version: c.Version, Files: files},
+		site:    views.Site{Paths: s.paths, Assets: s.paths, Version: c.Version, Files: files},
 		inForce: c.InForce,
 	}
 	return nil

@@ -15,13 +15,15 @@ import (
 
 // Site is what all pages of one server have in common.
 type Site struct {
-	Paths
-	Version string
-	Files   *static.Files
+	Paths          // of pages and pictures; those of an embed end in /embed
+	Assets   Paths // under which the static files lie
+	Version  string
+	Files    *static.Files
+	ReadOnly bool // an embed: nothing can be asked for
 }
 
 // Asset is the URL of a static file.
-func (s Site) Asset(name string) string { return s.Static(s.Files.URLName(name)) }
+func (s Site) Asset(name string) string { return s.Assets.Static(s.Files.URLName(name)) }
 
 // Themes that a visitor can choose; ThemeAuto follows the system.
 const (
