@@ -488,13 +488,13 @@ RETURNING g.rev, g.status, g.updated_at
 type AttemptSucceedParams struct {
 	Origin     uuid.UUID
 	PromptID   uuid.UUID
-	NodeIds    []string
+	NodeIDs    []string
 	Idxs       []int32
 	Positions  []int32
 	Kinds      []string
-	Sha256s    []string
+	SHA256s    []string
 	Thumbnails []string
-	Mimes      []string
+	MIMEs      []string
 	Sizes      []int64
 	Widths     []int32
 	Heights    []int32
@@ -513,13 +513,13 @@ func (q *Queries) AttemptSucceed(ctx context.Context, arg AttemptSucceedParams) 
 	row := q.db.QueryRow(ctx, attemptSucceed,
 		arg.Origin,
 		arg.PromptID,
-		arg.NodeIds,
+		arg.NodeIDs,
 		arg.Idxs,
 		arg.Positions,
 		arg.Kinds,
-		arg.Sha256s,
+		arg.SHA256s,
 		arg.Thumbnails,
-		arg.Mimes,
+		arg.MIMEs,
 		arg.Sizes,
 		arg.Widths,
 		arg.Heights,

@@ -21,3 +21,15 @@ func (q *Queries) EventsPrune(ctx context.Context) (int64, error) {
 	}
 	return result.RowsAffected(), nil
 }
+
+const tablesReady = `-- name: TablesReady :one
+SELECT (to_regclass('events') IS NOT NULL AND to_regclass('river.river_job') IS NOT NULL)::boolean AS ready
+`
+
+// TablesReady tells whether the tables are there, River's too.
+func (q *Queries) TablesReady(ctx context.Context) (bool, error) {
+	row := q.db.QueryRow(ctx, tablesReady)
+	var ready bool
+	err := row.Scan(&ready)
+	return ready, err
+}

@@ -12,14 +12,14 @@ import (
 )
 
 const blobUsed = `-- name: BlobUsed :one
-SELECT EXISTS (SELECT FROM outputs WHERE sha256 = $1::text)
-    OR EXISTS (SELECT FROM outputs WHERE thumbnail = $1::text AND thumbnail <> '') AS used
+SELECT (EXISTS (SELECT FROM outputs WHERE sha256 = $1::text)
+     OR EXISTS (SELECT FROM outputs WHERE thumbnail = $1::text AND thumbnail <> ''))::boolean AS used
 `
 
 // BlobUsed tells whether any output refers to a blob.
-func (q *Queries) BlobUsed(ctx context.Context, blob string) (*bool, error) {
+func (q *Queries) BlobUsed(ctx context.Context, blob string) (bool, error) {
 	row := q.db.QueryRow(ctx, blobUsed, blob)
-	var used *bool
+	var used bool
 	err := row.Scan(&used)
 	return used, err
 }

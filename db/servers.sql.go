@@ -47,13 +47,13 @@ func (q *Queries) ServerConfigure(ctx context.Context, arg ServerConfigureParams
 
 const serverObjectInfo = `-- name: ServerObjectInfo :exec
 UPDATE servers SET object_info = $1
-WHERE id = $2 AND owner = $3 AND fence = $4 AND object_info IS DISTINCT FROM $1
+WHERE id = $2 AND owner = $3::uuid AND fence = $4 AND object_info IS DISTINCT FROM $1
 `
 
 type ServerObjectInfoParams struct {
 	ObjectInfo []byte
 	ID         uuid.UUID
-	Owner      *uuid.UUID
+	Owner      uuid.UUID
 	Fence      int64
 }
 
@@ -71,7 +71,7 @@ func (q *Queries) ServerObjectInfo(ctx context.Context, arg ServerObjectInfoPara
 const serverObserve = `-- name: ServerObserve :exec
 UPDATE servers SET state = $1, version = $2, device = $3, vram_total = $4,
     last_error = $5, last_seen = $6
-WHERE id = $7 AND owner = $8 AND fence = $9
+WHERE id = $7 AND owner = $8::uuid AND fence = $9
 `
 
 type ServerObserveParams struct {
@@ -82,7 +82,7 @@ type ServerObserveParams struct {
 	LastError string
 	LastSeen  *time.Time
 	ID        uuid.UUID
-	Owner     *uuid.UUID
+	Owner     uuid.UUID
 	Fence     int64
 }
 
@@ -103,12 +103,12 @@ func (q *Queries) ServerObserve(ctx context.Context, arg ServerObserveParams) er
 }
 
 const serverRelease = `-- name: ServerRelease :exec
-UPDATE servers SET owner = NULL, lease_until = 'epoch' WHERE id = $1 AND owner = $2 AND fence = $3
+UPDATE servers SET owner = NULL, lease_until = 'epoch' WHERE id = $1 AND owner = $2::uuid AND fence = $3
 `
 
 type ServerReleaseParams struct {
 	ID    uuid.UUID
-	Owner *uuid.UUID
+	Owner uuid.UUID
 	Fence int64
 }
 
@@ -120,13 +120,13 @@ func (q *Queries) ServerRelease(ctx context.Context, arg ServerReleaseParams) er
 
 const serverRenew = `-- name: ServerRenew :execrows
 UPDATE servers SET lease_until = now() + interval '1 second' * $1::float8
-WHERE id = $2 AND owner = $3 AND fence = $4 AND enabled
+WHERE id = $2 AND owner = $3::uuid AND fence = $4 AND enabled
 `
 
 type ServerRenewParams struct {
 	TTLSeconds float64
 	ID         uuid.UUID
-	Owner      *uuid.UUID
+	Owner      uuid.UUID
 	Fence      int64
 }
 
@@ -145,13 +145,13 @@ func (q *Queries) ServerRenew(ctx context.Context, arg ServerRenewParams) (int64
 }
 
 const serverTake = `-- name: ServerTake :one
-UPDATE servers SET owner = $1, fence = fence + 1, lease_until = now() + interval '1 second' * $2::float8
-WHERE id = $3 AND (lease_until < now() OR owner = $1 OR $4::boolean)
+UPDATE servers SET owner = $1::uuid, fence = fence + 1, lease_until = now() + interval '1 second' * $2::float8
+WHERE id = $3 AND (lease_until < now() OR owner = $1::uuid OR $4::boolean)
 RETURNING fence
 `
 
 type ServerTakeParams struct {
-	Owner      *uuid.UUID
+	Owner      uuid.UUID
 	TTLSeconds float64
 	ID         uuid.UUID
 	Force      bool

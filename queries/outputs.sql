@@ -6,5 +6,5 @@ ORDER BY generation_id, image_index, position;
 
 -- BlobUsed tells whether any output refers to a blob.
 -- name: BlobUsed :one
-SELECT EXISTS (SELECT FROM outputs WHERE sha256 = @blob::text)
-    OR EXISTS (SELECT FROM outputs WHERE thumbnail = @blob::text AND thumbnail <> '') AS used;
+SELECT (EXISTS (SELECT FROM outputs WHERE sha256 = @blob::text)
+     OR EXISTS (SELECT FROM outputs WHERE thumbnail = @blob::text AND thumbnail <> ''))::boolean AS used;

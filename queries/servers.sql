@@ -21,26 +21,26 @@ FROM servers WHERE enabled ORDER BY kind, name, id;
 -- then the caller is the only instance there can be. The fence grows, so the former owner's
 -- writes change no row from here on.
 -- name: ServerTake :one
-UPDATE servers SET owner = @owner, fence = fence + 1, lease_until = now() + interval '1 second' * @ttl_seconds::float8
-WHERE id = @id AND (lease_until < now() OR owner = @owner OR @force::boolean)
+UPDATE servers SET owner = @owner::uuid, fence = fence + 1, lease_until = now() + interval '1 second' * @ttl_seconds::float8
+WHERE id = @id AND (lease_until < now() OR owner = @owner::uuid OR @force::boolean)
 RETURNING fence;
 
 -- ServerRenew prolongs a lease that is still ours; no row means that it is not.
 -- name: ServerRenew :execrows
 UPDATE servers SET lease_until = now() + interval '1 second' * @ttl_seconds::float8
-WHERE id = @id AND owner = @owner AND fence = @fence AND enabled;
+WHERE id = @id AND owner = @owner::uuid AND fence = @fence AND enabled;
 
 -- ServerRelease gives a lease back, so that another instance need not wait for its end.
 -- name: ServerRelease :exec
-UPDATE servers SET owner = NULL, lease_until = 'epoch' WHERE id = @id AND owner = @owner AND fence = @fence;
+UPDATE servers SET owner = NULL, lease_until = 'epoch' WHERE id = @id AND owner = @owner::uuid AND fence = @fence;
 
 -- ServerObserve stores how a server is, when that has changed.
 -- name: ServerObserve :exec
 UPDATE servers SET state = @state, version = @version, device = @device, vram_total = @vram_total,
     last_error = @last_error, last_seen = sqlc.narg(last_seen)
-WHERE id = @id AND owner = @owner AND fence = @fence;
+WHERE id = @id AND owner = @owner::uuid AND fence = @fence;
 
 -- ServerObjectInfo keeps the node classes of a server for the time when it is down.
 -- name: ServerObjectInfo :exec
 UPDATE servers SET object_info = @object_info
-WHERE id = @id AND owner = @owner AND fence = @fence AND object_info IS DISTINCT FROM @object_info;
+WHERE id = @id AND owner = @owner::uuid AND fence = @fence AND object_info IS DISTINCT FROM @object_info;

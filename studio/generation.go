@@ -45,6 +45,10 @@ type Generation struct {
 	UpdatedAt         time.Time
 	FinishedAt        *time.Time
 	Rev               int64 // grows with every stored change
+
+	priority       int32
+	failureCode    string // of the first image that failed, whatever became of the others
+	failureMessage string
 }
 
 // Image is one picture of a generation: one seed, one live attempt at most.
@@ -58,6 +62,8 @@ type Image struct {
 	AttemptState  string // finer state of the latest attempt: submitting, submitted, running, finalizing, ...
 	Attempts      int    // how many there were
 	ErrorMessage  string
+	StepsDone     int // sampler steps of the latest attempt, as they were when it ended; 0 before
+	StepsPlanned  int
 	Outputs       []Output
 	StartedAt     *time.Time // ComfyUI began the latest attempt
 	FinishedAt    *time.Time
@@ -93,4 +99,16 @@ type Attempt struct {
 	SamplingAt   *time.Time // first sampler step
 	FinalizingAt *time.Time // ComfyUI was done
 	FinishedAt   *time.Time // files stored, or the end of another kind
+}
+
+// endWith takes in what the end of an image made of its generation. code and message are those of
+// the image's failure; empty: it did not fail.
+func (g *Generation) endWith(status Status, at time.Time, code, message string) {
+	g.Status, g.UpdatedAt = status, at
+	if status.Ended() {
+		g.FinishedAt = &at
+	}
+	if code != "" && g.failureCode == "" {
+		g.failureCode, g.failureMessage = code, message
+	}
 }

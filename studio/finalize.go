@@ -1,0 +1,299 @@
+package studio
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/riverqueue/river"
+
+	"easel/blob"
+	"easel/comfy"
+	"easel/db"
+)
+
+// finalizeArgs name the prompt whose files are to be fetched; there is one such job a prompt.
+type finalizeArgs struct {
+	PromptID uuid.UUID `json:"prompt_id"`
+}
+
+// Kind is River's name for the job.
+func (finalizeArgs) Kind() string { return "finalize" }
+
+// InsertOpts makes the job unique. With the longest pause of a minute it goes on for an hour and
+// a half: storage may be down for long.
+func (finalizeArgs) InsertOpts() river.InsertOpts {
+	return river.InsertOpts{MaxAttempts: maxFinalizeTries, UniqueOpts: river.UniqueOpts{ByArgs: true}}
+}
+
+const (
+	maxFinalizeTries = 100
+	maxMissingTries  = 5 // before a file that is not there is believed to be gone
+	maxFinalizePause = time.Minute
+	finalizeTimeout  = 3 * time.Minute
+	spaceWait        = 30 * time.Second // before a full disk is tried again
+	maxFileBytes     = 256 << 20
+)
+
+// finalizer fetches what a prompt has made, looks at it, stores it, and ends the image. It may
+// run on any instance, and again after a crash: files go under the hash of their content, and
+// the last step is one guarded statement.
+type finalizer struct {
+	river.WorkerDefaults[finalizeArgs]
+
+	studio *Studio
+}
+
+// Timeout is part of river.Worker.
+func (*finalizer) Timeout(*river.Job[finalizeArgs]) time.Duration { return finalizeTimeout }
+
+// NextRetry is part of river.Worker: quick at first, since a file that is not there yet comes soon.
+func (w *finalizer) NextRetry(job *river.Job[finalizeArgs]) time.Time {
+	pause := w.studio.timing.RetryFinish << min(job.Attempt-1, 10)
+	return time.Now().Add(min(pause, maxFinalizePause))
+}
+
+// Work is part of river.Worker.
+func (w *finalizer) Work(ctx context.Context, job *river.Job[finalizeArgs]) error {
+	s := w.studio
+	row, err := db.One(s.queries.AttemptForJob(ctx, job.Args.PromptID))
+	if errors.Is(err, db.ErrNotFound) || err == nil && row.State != attemptFinalizing {
+		return nil // done before, or the generation is gone
+	}
+	if err != nil {
+		return fmt.Errorf("read attempt: %w", err)
+	}
+	err = s.finalize(ctx, row)
+	switch {
+	case err == nil:
+		return nil
+	case noSpace(err):
+		s.waitForSpace()
+		s.logger.WarnContext(ctx, "no space for pictures", "prompt_id", row.PromptID, "retry_in", spaceWait)
+		return river.JobSnooze(spaceWait)
+	case isMissing(err, row) && job.Attempt >= maxMissingTries:
+		return s.giveUp(ctx, row, missingVerdict(row, err))
+	case errors.Is(err, errNoPicture):
+		return s.giveUp(ctx, row, verdict{Do: endFailed, Code: codeNoOutputs,
+			Message: "ComfyUI finished without giving a picture.", Detail: err.Error()})
+	case job.Attempt >= job.MaxAttempts:
+		return s.giveUp(ctx, row, verdict{Do: endFailed, Code: codeStorage,
+			Message: "Its pictures could not be stored.", Detail: err.Error()})
+	}
+	return err
+}
+
+// errNoPicture: there were files, but no picture among them.
+var errNoPicture = errors.New("no file is a picture")
+
+// isMissing: the file is gone for good, as far as one try can tell, or the server is.
+func isMissing(err error, row db.AttemptForJobRow) bool {
+	return errors.Is(err, comfy.ErrNotFound) || errors.Is(err, comfy.ErrUnsafeName) ||
+		errors.Is(err, comfy.ErrTooLarge) || errors.Is(err, errBadPicture) ||
+		errors.Is(err, comfy.ErrUnavailable) && !row.Enabled
+}
+
+// missingVerdict has the image made once more, and only once.
+func missingVerdict(row db.AttemptForJobRow, err error) verdict {
+	v := verdict{Do: endLost, Reason: lossMissing, Detail: err.Error(), Message: "Its files were gone from the server."}
+	if row.MissingBefore > 0 {
+		v.Do, v.Reason, v.Code = endFailed, "", codeMissing
+		v.Message = "Its files were gone from the server, twice."
+	}
+	return v
+}
+
+// fetched is one file of a prompt that was looked at and lies in a temporary file.
+type fetched struct {
+	comfy.OutputFile
+	picture
+
+	file *os.File
+}
+
+// finalize does the whole of one try.
+func (s *Studio) finalize(ctx context.Context, row db.AttemptForJobRow) error {
+	var files []comfy.OutputFile
+	if err := json.Unmarshal(row.Result, &files); err != nil {
+		return fmt.Errorf("read result: %w", err)
+	}
+	client, done, err := s.clientFor(row)
+	if err != nil {
+		return err
+	}
+	defer done()
+	var list []fetched
+	defer func() {
+		for _, f := range list {
+			_ = f.file.Close()
+		}
+	}()
+	for _, file := range files {
+		f, err := s.fetch(ctx, client, file)
+		switch {
+		case errors.Is(err, errNotPicture):
+			s.logger.InfoContext(ctx, "file is no picture", "prompt_id", row.PromptID, "node", file.Node, "kind", file.Kind)
+			continue
+		case err != nil:
+			return err
+		}
+		list = append(list, f)
+	}
+	if len(list) == 0 {
+		return errNoPicture
+	}
+	return s.keep(ctx, row, list)
+}
+
+// clientFor is the client of the server that has the files: its supervisor's, whose limits all
+// users of one server share, if it is supervised here.
+func (s *Studio) clientFor(row db.AttemptForJobRow) (client *comfy.Client, done func(), err error) {
+	if v, ok := s.supervisor(row.ServerID); ok {
+		return v.client, func() {}, nil
+	}
+	client, err = comfy.NewClient(row.URL, comfy.ClientOptions{})
+	if err != nil {
+		return nil, nil, err
+	}
+	return client, client.Close, nil
+}
+
+// fetch downloads one file into a temporary file without a name, and looks at it. Until it is
+// known for a picture, none of it is stored where it could be served.
+func (s *Studio) fetch(ctx context.Context, client *comfy.Client, file comfy.OutputFile) (f fetched, err error) {
+	temp, err := os.CreateTemp("", "easel-*")
+	if err != nil {
+		return fetched{}, fmt.Errorf("make temporary file: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			_ = temp.Close()
+		}
+	}()
+	if err := os.Remove(temp.Name()); err != nil { // it lives as long as it is open, however we end
+		return fetched{}, fmt.Errorf("unlink temporary file: %w", err)
+	}
+	download, err := client.View(ctx, file)
+	if err != nil {
+		return fetched{}, err
+	}
+	_, err = io.Copy(temp, download)
+	_ = download.Close()
+	if err != nil {
+		return fetched{}, fmt.Errorf("download: %w", err)
+	}
+	if _, err := temp.Seek(0, io.SeekStart); err != nil {
+		return fetched{}, fmt.Errorf("read temporary file: %w", err)
+	}
+	seen, err := examine(ctx, temp, s.decode)
+	if err != nil {
+		return fetched{}, err
+	}
+	return fetched{OutputFile: file, picture: seen, file: temp}, nil
+}
+
+// keep stores the files and ends the image, while nobody may delete what it refers to.
+func (s *Studio) keep(ctx context.Context, row db.AttemptForJobRow, list []fetched) error {
+	s.refers.RLock()
+	defer s.refers.RUnlock()
+	outputs := make([]Output, len(list))
+	arg := db.AttemptSucceedParams{Origin: s.config.Instance, PromptID: row.PromptID}
+	for i, f := range list {
+		if _, err := f.file.Seek(0, io.SeekStart); err != nil {
+			return fmt.Errorf("read temporary file: %w", err)
+		}
+		stored, err := s.blobs.Put(ctx, f.file, maxFileBytes)
+		if err != nil {
+			return fmt.Errorf("store file: %w", err)
+		}
+		thumbnail, err := s.blobs.Put(ctx, bytes.NewReader(f.Thumbnail), maxFileBytes)
+		if err != nil {
+			return fmt.Errorf("store thumbnail: %w", err)
+		}
+		outputs[i] = Output{
+			Index: i, Node: f.Node, Kind: "image", SHA256: stored.SHA256, Thumbnail: thumbnail.SHA256,
+			MIME: f.MIME, Size: stored.Size, Width: f.Width, Height: f.Height, Color: f.Color,
+		}
+		arg.NodeIDs = append(arg.NodeIDs, f.Node)
+		arg.Idxs = append(arg.Idxs, int32(f.OutputFile.Index)) //nolint:gosec // a place in a list
+		arg.Positions = append(arg.Positions, int32(i))        //nolint:gosec // a place in a list
+		arg.Kinds = append(arg.Kinds, "image")
+		arg.SHA256s = append(arg.SHA256s, stored.SHA256)
+		arg.Thumbnails = append(arg.Thumbnails, thumbnail.SHA256)
+		arg.MIMEs = append(arg.MIMEs, f.MIME)
+		arg.Sizes = append(arg.Sizes, stored.Size)
+		arg.Widths = append(arg.Widths, int32(f.Width))    //nolint:gosec // at most 64 million
+		arg.Heights = append(arg.Heights, int32(f.Height)) //nolint:gosec // at most 64 million
+		arg.Colors = append(arg.Colors, f.Color)
+	}
+	ended, err := db.One(s.queries.AttemptSucceed(ctx, arg))
+	if errors.Is(err, db.ErrNotFound) {
+		return nil // another run of this job was faster
+	}
+	if err != nil {
+		return fmt.Errorf("store outputs: %w", err)
+	}
+	s.logger.InfoContext(ctx, "image complete", "prompt_id", row.PromptID, "generation", row.GenerationID,
+		"image", row.ImageIndex, "files", len(outputs), "status", ended.Status)
+	s.hub.finished(row.PromptID.String(), ended.UpdatedAt)
+	s.hub.change(row.GenerationID, ended.Rev, func(g *Generation) {
+		image := &g.Images[row.ImageIndex-1]
+		image.Status, image.AttemptState, image.ErrorMessage = Complete, attemptSucceeded, ""
+		image.Outputs, image.FinishedAt = outputs, &ended.UpdatedAt
+		g.endWith(Status(ended.Status), ended.UpdatedAt, "", "")
+	})
+	s.hub.unfollow(row.PromptID.String())
+	return nil
+}
+
+// giveUp ends an attempt whose files cannot be had.
+func (s *Studio) giveUp(ctx context.Context, row db.AttemptForJobRow, v verdict) error {
+	state, image := endings(v.Do)
+	ended, err := db.One(s.queries.AttemptGiveUp(ctx, db.AttemptGiveUpParams{
+		PromptID: row.PromptID, State: state, LossReason: v.Reason, ImageStatus: string(image), Origin: s.config.Instance,
+		ErrorCode: v.Code, ErrorMessage: clean(v.Message), ErrorDetail: clean(v.Detail),
+	}))
+	if errors.Is(err, db.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("store end: %w", err)
+	}
+	s.logger.WarnContext(ctx, "files could not be had", "prompt_id", row.PromptID, "generation", row.GenerationID,
+		"image", row.ImageIndex, "state", state, "reason", v.Reason, "code", v.Code)
+	s.hub.change(row.GenerationID, ended.Rev, func(g *Generation) {
+		image := &g.Images[row.ImageIndex-1]
+		image.Status, image.AttemptState, image.ErrorMessage = Status(ended.ImageStatus), state, v.Message
+		if image.Status.Ended() {
+			image.FinishedAt = &ended.UpdatedAt
+		} else {
+			image.StartedAt = nil
+		}
+		g.endWith(Status(ended.Status), ended.UpdatedAt, v.Code, v.Message)
+	})
+	s.hub.unfollow(row.PromptID.String())
+	if Status(ended.ImageStatus) == Pending {
+		s.wakeSupervisors()
+	}
+	return nil
+}
+
+func noSpace(err error) bool {
+	return errors.Is(err, blob.ErrNoSpace) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// waitForSpace pauses picking: what is made now could not be kept.
+func (s *Studio) waitForSpace() { s.space.Store(time.Now().Add(spaceWait).UnixNano()) }
+
+// spaceAfter is how long to wait before the disk is believed to have space again; not positive:
+// no longer.
+func (s *Studio) spaceAfter(now time.Time) time.Duration {
+	return time.Duration(s.space.Load() - now.UnixNano())
+}

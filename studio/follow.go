@@ -1,0 +1,207 @@
+package studio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"easel/comfy"
+	"easel/comfy/workflow"
+	"easel/db"
+)
+
+// follower leads one attempt from its POST to the moment when ComfyUI has nothing more to do with
+// it. It is a goroutine; what others tell it goes through its atomics and its wake-up.
+type follower struct {
+	hold       *hold
+	prompt     uuid.UUID
+	promptID   string
+	generation uuid.UUID
+	image      int
+	graph      workflow.Graph
+	workflow   *workflow.Workflow // nil: taken over, and only needed for the words of a refusal
+
+	wake    chan struct{}
+	look    atomic.Bool  // look at ComfyUI as soon as awake
+	missed  atomic.Bool  // messages were missed: the tracker has to be told what /queue says
+	running atomic.Bool  // for the watchdog
+	sampled atomic.Int64 // Unix nanoseconds of the first sampler step seen; 0: none
+
+	// Of the goroutine alone.
+	life   life
+	fresh  bool      // not posted yet
+	behind bool      // taken over, and not found out about yet
+	asked  time.Time // when ComfyUI was last asked to cancel it
+	hurry  time.Duration
+}
+
+// run returns when the attempt is over for this supervisor. The error is errLeaseLost; the end of
+// ctx is none, and leaves the attempt as it is for whoever comes next.
+func (f *follower) run(ctx context.Context) error {
+	defer f.hold.leave(f)
+	defer f.found()
+	if f.fresh {
+		if over, err := f.begin(ctx); over || err != nil {
+			return err
+		}
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	if !f.look.Load() {
+		timer.Reset(f.rest(comfy.Lookup{}, nil))
+	}
+	for {
+		due := f.look.Load()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-f.wake:
+			due = f.look.Load()
+		case <-timer.C:
+			due = true
+		}
+		f.life.Cancel = f.hold.studio.hub.cancelling(f.generation)
+		if over, err := f.listen(ctx); over || err != nil {
+			return err
+		}
+		if !due {
+			continue
+		}
+		f.look.Store(false)
+		over, next, err := f.inspect(ctx)
+		if over || err != nil {
+			return err
+		}
+		timer.Reset(next)
+	}
+}
+
+// begin posts the prompt, unless somebody has cancelled the generation in the meantime.
+func (f *follower) begin(ctx context.Context) (over bool, err error) {
+	f.fresh = false
+	if f.hold.studio.hub.cancelling(f.generation) {
+		return f.act(ctx, verdict{Do: endCancelled})
+	}
+	v, err := f.submit(ctx)
+	if err != nil {
+		return true, unlessEnded(ctx, err)
+	}
+	return f.act(ctx, v)
+}
+
+// listen takes in what the socket has told: that the prompt has begun needs no second witness.
+func (f *follower) listen(ctx context.Context) (over bool, err error) {
+	s, ok := f.hold.tracker.Snapshot(f.promptID)
+	if !ok || f.life.State == attemptRunning || s.Phase == comfy.PhaseQueued || s.StartedAt.IsZero() {
+		return false, nil
+	}
+	f.life.State, f.life.Seen, f.life.Absent = attemptRunning, true, 0
+	return f.act(ctx, verdict{Do: noteRunning})
+}
+
+// inspect asks for the cancellation that may be due, looks, and does what follows. next is when to
+// look again.
+func (f *follower) inspect(ctx context.Context) (over bool, next time.Duration, err error) {
+	h := f.hold
+	if f.life.Cancel && time.Since(f.asked) >= h.studio.timing.AskAgain {
+		// Asked again for as long as it goes on: an interrupt in a prompt's first moment is lost.
+		f.asked = time.Now()
+		if err := h.client.Cancel(ctx, f.promptID); err != nil && ctx.Err() == nil {
+			h.logger.Warn("could not ask for a cancellation", "prompt_id", f.promptID, "err", err)
+		}
+	}
+	found, err := h.client.Lookup(ctx, f.promptID)
+	if err != nil {
+		if ctx.Err() != nil {
+			return true, 0, nil
+		}
+		h.logger.Debug("could not look a prompt up", "prompt_id", f.promptID, "err", err)
+		return false, f.rest(found, err), nil // says nothing about the prompt
+	}
+	f.found()
+	if found.State == comfy.Running && f.missed.Swap(false) {
+		h.tracker.Resumed(f.promptID)
+		h.studio.hub.progressed(f.promptID, false, time.Now())
+	}
+	var v verdict
+	f.life, v = decide(f.life, found, time.Now(), h.studio.timing)
+	if over, err = f.act(ctx, v); over || err != nil {
+		return over, 0, err
+	}
+	return false, f.rest(found, nil), nil
+}
+
+// found lets go of the server's picking, which waits until everything that was taken over is
+// accounted for.
+func (f *follower) found() {
+	if f.behind {
+		f.behind = false
+		f.hold.behind.Add(-1)
+		ring(f.hold.supervisor.wake)
+	}
+}
+
+// rest is how long to wait for a message before looking again.
+func (f *follower) rest(found comfy.Lookup, err error) time.Duration {
+	h, t := f.hold, f.hold.studio.timing
+	s, _ := h.tracker.Snapshot(f.promptID)
+	switch {
+	case err != nil:
+		return t.FastPoll
+	case f.life.Absent > 0: // look again when it may be believed
+		return max(t.AbsentGap, time.Until(f.life.Posted.Add(t.Settle)))
+	case found.State == comfy.Succeeded, s.Ended, f.life.Cancel:
+		// History may come later than the message, by 0.4 s as measured; and what was asked to
+		// stop does so within a step or two.
+		f.hurry = min(max(2*f.hurry, shortestLook), t.FastPoll)
+		return f.hurry
+	}
+	f.hurry = 0
+	if !f.life.Seen || h.pulse.silent(time.Now(), f.running.Load()) {
+		return t.FastPoll
+	}
+	return jitter(t.Poll)
+}
+
+// shortestLook is the least time between two looks at the same prompt.
+const shortestLook = 50 * time.Millisecond
+
+// act stores what a verdict says, as often as it takes while the lease is ours. over is true when
+// the attempt has left this supervisor.
+func (f *follower) act(ctx context.Context, v verdict) (over bool, err error) {
+	if v.Do == wait {
+		return false, nil
+	}
+	const longest = 5 * time.Second
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, longest) {
+		over, err = f.store(ctx, v)
+		switch {
+		case err == nil:
+			return over, nil
+		case ctx.Err() != nil:
+			return true, nil
+		case errors.Is(err, db.ErrNotFound):
+			return true, fmt.Errorf("%w: attempt %s was not ours to change", errLeaseLost, f.promptID)
+		}
+		f.hold.logger.Warn("could not store what became of a prompt", "prompt_id", f.promptID, "err", err, "retry_in", pause)
+		if !sleep(ctx, pause) {
+			return true, nil
+		}
+	}
+}
+
+func (f *follower) store(ctx context.Context, v verdict) (over bool, err error) {
+	switch v.Do {
+	case noteSubmitted:
+		return false, f.storeSubmitted(ctx, v)
+	case noteRunning:
+		return false, f.storeRunning(ctx)
+	case fetch:
+		return true, f.storeFinalizing(ctx, v)
+	}
+	return true, f.storeEnd(ctx, v)
+}

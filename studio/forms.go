@@ -1,0 +1,75 @@
+package studio
+
+import (
+	"encoding/json"
+	"sync"
+
+	"github.com/google/uuid"
+
+	"easel/comfy/workflow"
+)
+
+// forms knows what can be asked for: the workflows, and what the servers allow in their fields.
+type forms struct {
+	mu    sync.Mutex // guards all below
+	infos map[uuid.UUID]*workflow.ObjectInfo
+	made  map[string]workflow.Form // by workflow, until an info changes
+}
+
+func newForms() *forms {
+	return &forms{infos: make(map[uuid.UUID]*workflow.ObjectInfo), made: make(map[string]workflow.Form)}
+}
+
+// learn takes in the node classes of a server, fresh or as last known.
+func (f *forms) learn(server uuid.UUID, info *workflow.ObjectInfo) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.infos[server] = info
+	clear(f.made)
+}
+
+// of is the form of a workflow over all servers, made once for each change of what they know.
+func (f *forms) of(w *workflow.Workflow) workflow.Form {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if form, ok := f.made[w.ID]; ok {
+		return form
+	}
+	infos := make([]*workflow.ObjectInfo, 0, len(f.infos))
+	for _, info := range f.infos {
+		infos = append(infos, info)
+	}
+	form := w.Form(infos...)
+	f.made[w.ID] = form
+	return form
+}
+
+// settings reads stored values, each in the type of its field. Those of a workflow that is no
+// longer there keep the types that JSON gives them.
+func (f *forms) settings(id string, data []byte) (workflow.Values, error) {
+	if w, ok := workflow.Builtin(id); ok {
+		return workflow.ParseValues(f.of(w), data)
+	}
+	var v workflow.Values
+	err := json.Unmarshal(data, &v)
+	return v, err
+}
+
+// Workflows lists what can be asked for, each with the form that the present servers allow.
+func (s *Studio) Workflows() []workflow.Form {
+	builtins := workflow.Builtins()
+	list := make([]workflow.Form, len(builtins))
+	for i, w := range builtins {
+		list[i] = s.forms.of(w)
+	}
+	return list
+}
+
+// Form is one of them; ok is false for an unknown id.
+func (s *Studio) Form(id string) (form workflow.Form, ok bool) {
+	w, ok := workflow.Builtin(id)
+	if !ok {
+		return workflow.Form{}, false
+	}
+	return s.forms.of(w), true
+}

@@ -1,0 +1,452 @@
+package studio
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"easel/comfy"
+)
+
+// hub holds in memory what people look at: the live generations, those that ended but are still
+// watched, the newest pictures, and the servers. Stored changes come in as mutations with the
+// revision that the database gave them, progress comes from the trackers; what goes out is one
+// immutable State a change.
+type hub struct {
+	every  time.Duration // least time between two states of mere progress
+	load   func(context.Context, []uuid.UUID) ([]Generation, error)
+	logger *slog.Logger
+	demo   bool
+
+	wake chan struct{} // for run: something below is dirty
+
+	mu       sync.Mutex // guards all below
+	records  map[uuid.UUID]*record
+	tracked  map[string]tracked // by prompt_id: attempts that a tracker of ours follows
+	stale    map[uuid.UUID]struct{}
+	moved    bool // the order or membership of Live, Recent or Servers has changed
+	nudged   bool // a state in them was replaced
+	recent   []*State
+	ended    *State // the last that ended, with pictures or without
+	servers  []Server
+	pace     pace
+	rev      uint64
+	made     time.Time // of the present overview
+	overview topic[*Overview]
+}
+
+// record is one generation in memory.
+type record struct {
+	generation Generation
+	states     topic[*State]
+	watchers   int
+	position   int  // in the queue, from 1; 0: not waiting
+	dirty      bool // its progress has changed since the last state
+	published  time.Time
+}
+
+func (r *record) state() *State { return r.states.latest.Load().(*State) } //nolint:errcheck,forcetypeassert // only states are stored
+
+// tracked says whose progress a prompt_id is.
+type tracked struct {
+	generation uuid.UUID
+	image      int
+	tracker    *comfy.Tracker
+	stepped    time.Time // when its last sampler step was seen
+}
+
+// recentPictures is how many ended generations the overview shows.
+const recentPictures = 12
+
+func newHub(every time.Duration, load func(context.Context, []uuid.UUID) ([]Generation, error), logger *slog.Logger) *hub {
+	return &hub{
+		every: every, load: load, logger: logger,
+		wake:    make(chan struct{}, 1),
+		records: make(map[uuid.UUID]*record),
+		tracked: make(map[string]tracked),
+		stale:   make(map[uuid.UUID]struct{}),
+	}
+}
+
+// put takes in a generation as the database has it. One that is known already in the same or a
+// later revision is left alone.
+func (h *hub) put(g Generation) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.stale, g.ID)
+	r, known := h.records[g.ID]
+	if known && r.generation.Rev >= g.Rev {
+		return
+	}
+	if !known {
+		r = h.add(g)
+	} else {
+		r.generation = g
+	}
+	h.changed(r)
+}
+
+// add makes a record for g; mu is held.
+func (h *hub) add(g Generation) *record {
+	r := &record{generation: g}
+	if g.Status == Pending {
+		r.position = 1 + h.waiting() // until the order is made anew, which run does at once
+	}
+	h.records[g.ID] = r
+	return r
+}
+
+func (h *hub) waiting() int {
+	n := 0
+	for _, r := range h.records {
+		if r.position > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// change applies a change that the database has stored as revision rev. Changes may arrive in
+// another order than they were stored in: one that leaves a gap has the generation read anew, and
+// one that such a reading has already shown is passed over.
+func (h *hub) change(id uuid.UUID, rev int64, mutate func(*Generation)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r, known := h.records[id]
+	if !known || rev > r.generation.Rev+1 {
+		h.stale[id] = struct{}{}
+		ring(h.wake)
+		return
+	}
+	if rev <= r.generation.Rev {
+		return
+	}
+	g := r.generation.clone()
+	mutate(&g)
+	g.Rev = rev
+	g.showFailure()
+	r.generation = g
+	h.changed(r)
+}
+
+// changed publishes a stored change; mu is held.
+func (h *hub) changed(r *record) {
+	if r.generation.Status.Ended() {
+		r.position = 0
+	}
+	h.publish(r, time.Now())
+	h.moved = true
+	if r.generation.Status.Ended() {
+		h.retire(r)
+	}
+	ring(h.wake)
+}
+
+// retire moves a generation that has ended out of the live ones; mu is held.
+func (h *hub) retire(r *record) {
+	state := r.state()
+	if h.ended == nil || !finishedAt(h.ended).After(finishedAt(state)) {
+		h.ended = state
+	}
+	if hasPicture(&r.generation) {
+		h.remember(state)
+	}
+	for id, t := range h.tracked {
+		if t.generation == r.generation.ID {
+			t.tracker.Forget(id)
+			delete(h.tracked, id)
+		}
+	}
+	h.drop(r)
+}
+
+// remember puts a state among the newest pictures, which are sorted by age; mu is held.
+func (h *hub) remember(state *State) {
+	list := make([]*State, 0, recentPictures+1)
+	list = append(list, state)
+	for _, other := range h.recent {
+		if other.Generation.ID != state.Generation.ID {
+			list = append(list, other)
+		}
+	}
+	h.recent = newestFirst(list)
+}
+
+// drop forgets a generation that has ended and that nobody watches; mu is held.
+func (h *hub) drop(r *record) {
+	if r.watchers == 0 && r.generation.Status.Ended() {
+		delete(h.records, r.generation.ID)
+	}
+}
+
+// remove forgets a generation that was deleted.
+func (h *hub) remove(id uuid.UUID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.records, id) // its watchers keep the last state that there was
+	delete(h.stale, id)
+	for i, state := range h.recent {
+		if state.Generation.ID == id {
+			h.recent = append(append([]*State{}, h.recent[:i]...), h.recent[i+1:]...)
+			break
+		}
+	}
+	if h.ended != nil && h.ended.Generation.ID == id {
+		h.ended = nil
+		if len(h.recent) > 0 {
+			h.ended = h.recent[0]
+		}
+	}
+	h.moved = true
+	ring(h.wake)
+}
+
+// invalidate has a generation read anew, because somebody else has changed it to revision rev.
+func (h *hub) invalidate(id uuid.UUID, rev int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r, known := h.records[id]; known && r.generation.Rev >= rev {
+		return
+	}
+	h.stale[id] = struct{}{}
+	ring(h.wake)
+}
+
+// state is the present state of a generation that is in memory.
+func (h *hub) state(id uuid.UUID) (*State, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r, ok := h.records[id]; ok {
+		return r.state(), true
+	}
+	for _, state := range h.recent {
+		if state.Generation.ID == id {
+			return state, true
+		}
+	}
+	return nil, false
+}
+
+// generation is a copy of a generation that is in memory.
+func (h *hub) generation(id uuid.UUID) (Generation, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r, ok := h.records[id]
+	if !ok {
+		return Generation{}, false
+	}
+	return r.generation.clone(), true
+}
+
+// cancelling reports whether somebody has asked for the end of a live generation.
+func (h *hub) cancelling(id uuid.UUID) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r, ok := h.records[id]
+	return ok && r.generation.CancelRequestedAt != nil && !r.generation.Status.Ended()
+}
+
+// watch follows a generation. One that is not in memory is taken from g, if that is given, and
+// stays for as long as it is watched; without it ok is false.
+func (h *hub) watch(id uuid.UUID, g *Generation) (w *Watch[*State], ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r, known := h.records[id]
+	if !known {
+		if g == nil {
+			return nil, false
+		}
+		r = h.add(*g)
+		h.publish(r, time.Now())
+	}
+	r.watchers++
+	return r.states.watch(func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		r.watchers--
+		if h.records[id] == r {
+			h.drop(r)
+		}
+	}), true
+}
+
+// follow connects a prompt_id with the generation whose progress it is.
+func (h *hub) follow(promptID string, generation uuid.UUID, image int, t *comfy.Tracker) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.tracked[promptID] = tracked{generation: generation, image: image, tracker: t}
+}
+
+// unfollow ends that, when an attempt gave nothing. After a success the progress stays until the
+// files are stored: see retire.
+func (h *hub) unfollow(promptID string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if t, ok := h.tracked[promptID]; ok {
+		t.tracker.Forget(promptID)
+		delete(h.tracked, promptID)
+	}
+}
+
+// progressed notes that a tracker knows something new of a prompt; step: a sampler has moved. It is called by the readers of
+// sockets and never waits.
+func (h *hub) progressed(promptID string, step bool, at time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t, ok := h.tracked[promptID]
+	if !ok {
+		return
+	}
+	if step {
+		t.stepped = at
+		h.tracked[promptID] = t
+	}
+	if r, ok := h.records[t.generation]; ok {
+		r.dirty = true
+		ring(h.wake)
+	}
+}
+
+// snapshot is what a tracker knows of a prompt; mu is held.
+func (h *hub) snapshot(promptID string) (comfy.Progress, bool) {
+	t, ok := h.tracked[promptID]
+	if !ok {
+		return comfy.Progress{}, false
+	}
+	return t.tracker.Snapshot(promptID)
+}
+
+// preview is the latest live preview of an image.
+func (h *hub) preview(id uuid.UUID, index int) (*comfy.Preview, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r, ok := h.records[id]
+	if !ok || index < 1 || index > len(r.generation.Images) {
+		return nil, false
+	}
+	p, ok := h.snapshot(r.generation.Images[index-1].PromptID)
+	return p.Preview, ok && p.Preview != nil
+}
+
+// setServers takes in the list of servers, in the order in which they are shown.
+func (h *hub) setServers(servers []Server) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.servers = servers
+	h.moved = true
+	ring(h.wake)
+}
+
+// setServer takes in how one server is.
+func (h *hub) setServer(id uuid.UUID, mutate func(*Server)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range h.servers {
+		if h.servers[i].ID == id {
+			list := append([]Server{}, h.servers...)
+			mutate(&list[i])
+			if list[i] == h.servers[i] {
+				return
+			}
+			h.servers = list
+			h.moved = true
+			ring(h.wake)
+			return
+		}
+	}
+}
+
+func finishedAt(s *State) time.Time {
+	if at := s.Generation.FinishedAt; at != nil {
+		return *at
+	}
+	return s.Generation.UpdatedAt
+}
+
+func hasPicture(g *Generation) bool {
+	for _, image := range g.Images {
+		if len(image.Outputs) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// live names what has not ended.
+func (h *hub) live() []uuid.UUID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	ids := make([]uuid.UUID, 0, len(h.records))
+	for id, r := range h.records {
+		if !r.generation.Status.Ended() {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// setRecent takes in the newest pictures as the database has them.
+func (h *hub) setRecent(states []*State) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.recent = newestFirst(states)
+	if h.ended == nil && len(h.recent) > 0 {
+		h.ended = h.recent[0]
+	}
+	h.moved = true
+	ring(h.wake)
+}
+
+// server is how one server is.
+func (h *hub) server(id uuid.UUID) (Server, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.servers {
+		if s.ID == id {
+			return s, true
+		}
+	}
+	return Server{}, false
+}
+
+// anyPending reports whether an image of a live generation waits to be picked.
+func (h *hub) anyPending() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.stale) > 0 {
+		return true // not read yet: it may
+	}
+	for _, r := range h.records {
+		if r.generation.CancelRequestedAt != nil {
+			continue
+		}
+		for i := range r.generation.Images {
+			if r.generation.Images[i].Status == Pending {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// finished learns from an image that is complete how long such things take.
+func (h *hub) finished(promptID string, at time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t, ok := h.tracked[promptID]
+	if !ok {
+		return
+	}
+	s, ok := t.tracker.Snapshot(promptID)
+	if !ok || s.StartedAt.IsZero() {
+		return
+	}
+	var finish time.Duration
+	if !t.stepped.IsZero() {
+		finish = at.Sub(t.stepped)
+	}
+	h.pace = h.pace.learn(at.Sub(s.StartedAt), finish)
+}

@@ -1,0 +1,199 @@
+package studio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+)
+
+// riverSchema keeps River's tables apart from ours.
+const riverSchema = "river"
+
+// migrateLock is the key of the advisory lock under which River's tables are made.
+const migrateLock = 0x6561_7365_6c // "easel"
+
+// Migrate makes and updates River's tables, in their own schema. Any number of instances may call
+// it at once.
+func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
+	// The lock belongs to its connection, which does nothing else meanwhile.
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("migrate jobs: %w", err)
+	}
+	defer conn.Release()
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", migrateLock); err != nil {
+		return fmt.Errorf("migrate jobs: lock: %w", err)
+	}
+	defer func() {
+		if _, err := conn.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", migrateLock); err != nil {
+			_ = conn.Conn().Close(context.WithoutCancel(ctx)) // the lock goes with it
+		}
+	}()
+	if _, err := conn.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+riverSchema); err != nil {
+		return fmt.Errorf("migrate jobs: schema: %w", err)
+	}
+	migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Schema: riverSchema})
+	if err != nil {
+		return fmt.Errorf("migrate jobs: %w", err)
+	}
+	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+		return fmt.Errorf("migrate jobs: %w", err)
+	}
+	return nil
+}
+
+// How many jobs run at once, and how long a graceful stop waits for them. A job that is cut off
+// runs again.
+const (
+	jobsAtOnce  = 4
+	jobsGrace   = 5 * time.Second
+	rescueAfter = 5 * time.Minute
+)
+
+func (s *Studio) newRiver() (*river.Client[pgx.Tx], error) {
+	workers := river.NewWorkers()
+	if err := river.AddWorkerSafely(workers, &finalizer{studio: s}); err != nil {
+		return nil, err
+	}
+	if err := river.AddWorkerSafely(workers, &tidier{studio: s}); err != nil {
+		return nil, err
+	}
+	every := func(interval time.Duration, what string) *river.PeriodicJob {
+		return river.NewPeriodicJob(river.PeriodicInterval(interval), func() (river.JobArgs, *river.InsertOpts) {
+			return tidyArgs{What: what}, nil
+		}, &river.PeriodicJobOpts{ID: what})
+	}
+	return river.NewClient(riverpgxv5.New(s.pool), &river.Config{
+		Schema:               riverSchema,
+		Workers:              workers,
+		Queues:               map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: jobsAtOnce}},
+		FetchPollInterval:    5 * time.Second, // a notice comes sooner
+		JobTimeout:           finalizeTimeout,
+		RescueStuckJobsAfter: rescueAfter,
+		Logger:               s.logger.With("part", "river"),
+		PeriodicJobs: []*river.PeriodicJob{
+			every(5*time.Minute, tidyEvents),
+			every(time.Minute, tidyUnfinished),
+			every(time.Hour, tidyTemporary),
+			every(24*time.Hour, tidyOrphans),
+		},
+	})
+}
+
+// runRiver works jobs until ctx ends.
+func (s *Studio) runRiver(ctx context.Context) error {
+	// River's own context must outlive ours: with it ended, jobs are cut off in the middle.
+	if err := s.river.Start(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("studio: start jobs: %w", err)
+	}
+	<-ctx.Done()
+	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), jobsGrace)
+	defer cancel()
+	err := s.river.Stop(stopCtx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = s.river.StopAndCancel(context.WithoutCancel(ctx))
+	}
+	if err != nil {
+		return fmt.Errorf("studio: stop jobs: %w", err)
+	}
+	return nil
+}
+
+// tidyArgs name one of the chores.
+type tidyArgs struct {
+	What string `json:"what"`
+}
+
+// The chores.
+const (
+	tidyEvents     = "events"     // drop old events
+	tidyUnfinished = "unfinished" // see that every finished prompt has its job
+	tidyTemporary  = "temporary"  // remove what broken stores left behind
+	tidyOrphans    = "orphans"    // remove files that nothing refers to
+)
+
+// orphanAge is how old a file must be before it can be taken for one that nobody will refer to.
+const orphanAge = 24 * time.Hour
+
+// Kind is River's name for the job.
+func (tidyArgs) Kind() string { return "tidy" }
+
+// InsertOpts: a chore that fails comes again anyway.
+func (tidyArgs) InsertOpts() river.InsertOpts { return river.InsertOpts{MaxAttempts: 1} }
+
+type tidier struct {
+	river.WorkerDefaults[tidyArgs]
+
+	studio *Studio
+}
+
+// Work is part of river.Worker.
+func (w *tidier) Work(ctx context.Context, job *river.Job[tidyArgs]) error {
+	s := w.studio
+	switch job.Args.What {
+	case tidyEvents:
+		_, err := s.queries.EventsPrune(ctx)
+		return err
+	case tidyUnfinished:
+		return s.refinalize(ctx)
+	case tidyTemporary:
+		removed, err := s.blobs.Sweep(ctx, orphanAge)
+		if removed > 0 {
+			s.logger.InfoContext(ctx, "left-over files removed", "count", removed)
+		}
+		return err
+	case tidyOrphans:
+		return s.removeOrphans(ctx)
+	}
+	return nil // a chore of another version
+}
+
+// refinalize inserts the jobs of finished prompts again; those that are there already stay the
+// only ones. There is nothing for it to do, unless somebody has emptied River's tables.
+func (s *Studio) refinalize(ctx context.Context) error {
+	prompts, err := s.queries.AttemptsUnfinished(ctx)
+	if err != nil {
+		return err
+	}
+	for _, prompt := range prompts {
+		if _, err := s.river.Insert(ctx, finalizeArgs{PromptID: prompt}, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeOrphans deletes files that no row refers to: a crash between storing a file and its row
+// leaves one.
+func (s *Studio) removeOrphans(ctx context.Context) error {
+	for info, err := range s.blobs.Walk(ctx) {
+		if err != nil {
+			return err
+		}
+		if time.Since(info.StoredAt) < orphanAge {
+			continue
+		}
+		if err := s.removeUnused(ctx, info.SHA256); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Studio) removeUnused(ctx context.Context, name string) error {
+	s.refers.Lock()
+	defer s.refers.Unlock()
+	used, err := s.queries.BlobUsed(ctx, name)
+	if err != nil || used {
+		return err
+	}
+	s.logger.InfoContext(ctx, "file without a row removed", "sha256", name)
+	return s.blobs.Delete(ctx, name)
+}

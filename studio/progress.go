@@ -1,0 +1,247 @@
+package studio
+
+import (
+	"time"
+
+	"easel/comfy"
+)
+
+// progressOf folds what the database and the trackers know of a generation into the numbers and
+// words that people see: those of the whole, and those of each image. Nothing in them ever goes
+// back from prev, the state before (nil: none), not even when an image has to be made again.
+//
+// position is the generation's place in the queue, from 1; snapshot tells what a tracker knows
+// of a prompt_id.
+func progressOf(g *Generation, prev *State, snapshot func(string) (comfy.Progress, bool), position int, learned pace,
+) (whole Progress, images []ImageProgress) {
+	images = make([]ImageProgress, len(g.Images))
+	fractions := make([]float64, len(g.Images))
+	active := -1 // the image at work
+	for i := range g.Images {
+		image := &g.Images[i]
+		s, tracked := comfy.Progress{}, false
+		if image.Status == Generating {
+			s, tracked = snapshot(image.PromptID)
+		}
+		p, fraction := imageProgress(g, image, s, tracked, position, learned)
+		if prev != nil {
+			p.neverBack(prev.Images[i].Progress)
+		}
+		images[i], fractions[i] = ImageProgress{Index: image.Index, Progress: p}, fraction
+		if image.Status == Generating && working(p.Phase) && (active < 0 || before(p.Phase, images[active].Phase)) {
+			active = i
+		}
+	}
+	whole = sum(g, images, fractions)
+	switch {
+	case g.Status.Ended():
+		whole.end(g)
+	case active >= 0:
+		whole.takeWords(&images[active].Progress)
+	case g.Status == Generating && anyEnded(g):
+		whole.Phase, whole.Status = comfy.PhaseSetup, nextImage(g)
+	default:
+		whole.Phase, whole.Status, whole.QueuePosition = comfy.PhaseQueued, queued(position), position
+	}
+	whole.Cancelling = g.CancelRequestedAt != nil && !g.Status.Ended()
+	whole.expect(g, images, position, learned)
+	if prev != nil {
+		whole.neverBack(prev.Progress)
+	}
+	if whole.Cancelling {
+		whole.Status = "Cancelling"
+	}
+	return whole, images
+}
+
+// working: a server is at it. Of two images at work the one that is less far leads: its sampler
+// is what moves.
+func working(p comfy.Phase) bool {
+	return p == comfy.PhaseSetup || p == comfy.PhaseInference || p == comfy.PhaseFinishing
+}
+
+func before(a, b comfy.Phase) bool { return a != comfy.PhaseFinishing && b == comfy.PhaseFinishing }
+
+func anyEnded(g *Generation) bool {
+	for i := range g.Images {
+		if g.Images[i].Status.Ended() {
+			return true
+		}
+	}
+	return false
+}
+
+// imageProgress is the progress of one image, and how much of its time has passed, 0 to 1.
+func imageProgress(g *Generation, image *Image, s comfy.Progress, tracked bool, position int, learned pace,
+) (p Progress, fraction float64) {
+	p = Progress{ImageIndex: image.Index, TotalImages: len(g.Images)}
+	p.Cancelling = g.CancelRequestedAt != nil && !image.Status.Ended()
+	switch image.Status {
+	case Complete:
+		p.Phase, p.Status = comfy.PhaseComplete, "Complete"
+		p.CurrentStep, p.TotalSteps = image.StepsDone, image.StepsPlanned
+		p.Percentage, p.Overall = 100, 100
+		return p, 1
+	case Failed, Cancelled:
+		p.Phase, p.Status = phaseOf(image.Status), wordOf(image.Status)
+		p.CurrentStep, p.TotalSteps = image.StepsDone, image.StepsPlanned
+		p.Percentage = percent(p.CurrentStep, p.TotalSteps)
+		return p, 1
+	case Pending:
+		p.Phase, p.Status, p.QueuePosition = comfy.PhaseQueued, queued(position), position
+		return p, 0
+	}
+	p.Phase = phaseOfAttempt(image.AttemptState, s.Phase)
+	if tracked {
+		p.take(&s, learned)
+	}
+	switch p.Phase {
+	case comfy.PhaseQueued:
+		p.Status, p.QueuePosition = queued(position), position
+	case comfy.PhaseFinishing:
+		p.Status = finishing(&s, image.AttemptState)
+	default:
+		p.Status = statusLine(&s, p.Phase)
+	}
+	if p.Cancelling {
+		p.Status = "Cancelling"
+	}
+	return p, s.Fraction
+}
+
+// phaseOfAttempt settles where an attempt is: a tracker that missed the beginning knows less than
+// the database, one that hears the socket knows more.
+func phaseOfAttempt(state string, heard comfy.Phase) comfy.Phase {
+	switch {
+	case state == attemptFinalizing || heard.Ended():
+		return comfy.PhaseFinishing // over for ComfyUI; the files are still to come
+	case heard != "" && heard != comfy.PhaseQueued:
+		return heard
+	case state == attemptRunning:
+		return comfy.PhaseSetup
+	}
+	return comfy.PhaseQueued
+}
+
+// take fills in what a tracker knows.
+func (p *Progress) take(s *comfy.Progress, learned pace) {
+	p.CurrentStep, p.TotalSteps, p.Percentage = s.StepsDone, s.StepsPlanned, s.Percent
+	p.Overall = min(int(s.Fraction*100), 99)
+	p.Pass, p.Passes = s.Pass, s.Passes
+	p.Node, p.NodeTitle = s.Node, s.NodeTitle
+	p.StepTime, p.Reused = s.StepTime, s.Reused
+	if s.Preview != nil {
+		p.PreviewRev, p.PreviewImage = s.Preview.Rev, p.ImageIndex
+	}
+	switch {
+	case p.Phase == comfy.PhaseInference && s.StepTime > 0:
+		p.ETA = time.Duration(max(s.StepsPlanned-s.StepsDone, 0))*s.StepTime + learned.finish
+		p.ETAKnown = true
+	case p.Phase == comfy.PhaseFinishing && learned.finish > 0:
+		p.ETA, p.ETAKnown = learned.finish, true
+	case p.Phase == comfy.PhaseSetup && learned.image > 0:
+		p.ETA, p.ETAKnown = learned.image, true
+	}
+}
+
+// sum adds up the images: steps over all of them, and the share of the time.
+func sum(g *Generation, images []ImageProgress, fractions []float64) Progress {
+	p := Progress{TotalImages: len(images)}
+	planned := 0 // by the image that has most: what those that have not begun will take
+	for i := range images {
+		planned = max(planned, images[i].TotalSteps)
+	}
+	over, share := 0, 0.0
+	for i := range images {
+		p.CurrentStep += images[i].CurrentStep
+		if images[i].TotalSteps > 0 {
+			p.TotalSteps += images[i].TotalSteps
+		} else if !g.Images[i].Status.Ended() {
+			p.TotalSteps += planned
+		}
+		if images[i].Percentage == 100 {
+			over++
+		}
+		share += fractions[i]
+		if images[i].PreviewRev > 0 {
+			p.PreviewRev, p.PreviewImage = images[i].PreviewRev, images[i].PreviewImage
+		}
+	}
+	switch {
+	case over == len(images):
+		p.Percentage = 100
+	case p.TotalSteps > 0:
+		p.Percentage = min(percent(p.CurrentStep, p.TotalSteps), 99)
+	default:
+		for i := range images {
+			p.Percentage += images[i].Percentage
+		}
+		p.Percentage = min(p.Percentage/len(images), 99)
+	}
+	p.Overall = min(int(share/float64(len(images))*100), 99)
+	return p
+}
+
+// end says how the generation ended.
+func (p *Progress) end(g *Generation) {
+	p.Phase, p.Status = phaseOf(g.Status), wordOf(g.Status)
+	if g.Status == Complete {
+		p.Percentage, p.Overall = 100, 100
+		p.CurrentStep = p.TotalSteps
+	}
+	p.PreviewRev, p.PreviewImage = 0, 0
+}
+
+// takeWords takes over what is said of the image at work; the numbers stay those of the whole.
+func (p *Progress) takeWords(image *Progress) {
+	p.Phase, p.Status, p.ImageIndex, p.QueuePosition = image.Phase, image.Status, image.ImageIndex, image.QueuePosition
+	p.Pass, p.Passes = image.Pass, image.Passes
+	p.Node, p.NodeTitle = image.Node, image.NodeTitle
+	p.StepTime, p.Reused = image.StepTime, image.Reused
+	if image.PreviewRev > 0 {
+		p.PreviewRev, p.PreviewImage = image.PreviewRev, image.PreviewImage
+	}
+}
+
+// expect foretells the end of the whole: what is left of the images at work, and the time of an
+// image for each that has not begun, here and in the queue before.
+func (p *Progress) expect(g *Generation, images []ImageProgress, position int, learned pace) {
+	if g.Status.Ended() || p.Cancelling {
+		return
+	}
+	var eta time.Duration
+	for i := range images {
+		switch {
+		case g.Images[i].Status.Ended():
+		case images[i].ETAKnown:
+			eta += images[i].ETA
+		case learned.image > 0:
+			eta += learned.image
+		default:
+			return
+		}
+	}
+	if position > 1 {
+		eta += time.Duration(position-1) * learned.image
+	}
+	p.ETA, p.ETAKnown = eta, true
+}
+
+// neverBack holds p to what has been shown before.
+func (p *Progress) neverBack(prev Progress) {
+	p.Percentage = max(p.Percentage, prev.Percentage)
+	p.Overall = max(p.Overall, prev.Overall)
+	p.TotalSteps = max(p.TotalSteps, min(prev.TotalSteps, prev.CurrentStep))
+	p.CurrentStep = max(p.CurrentStep, prev.CurrentStep)
+	if p.TotalSteps > 0 {
+		p.CurrentStep = min(p.CurrentStep, p.TotalSteps)
+	}
+}
+
+// percent is done of planned, rounded down, 0 to 100.
+func percent(done, planned int) int {
+	if planned <= 0 {
+		return 0
+	}
+	return min(max(done*100/planned, 0), 100)
+}

@@ -1,0 +1,198 @@
+package studio
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"easel/comfy"
+	"easel/comfy/workflow"
+	"easel/db"
+)
+
+// onMessage takes what the socket brings. It is called by the socket's reader and must not wait:
+// while it runs, no client of that ComfyUI gets its events.
+func (h *hold) onMessage(m comfy.Message) {
+	now := time.Now()
+	h.pulse.hear(m, now)
+	if m.Type == comfy.TypeStatus {
+		h.studio.hub.setServer(h.server.ID, func(s *Server) { s.Queue = m.QueueRemaining })
+		return
+	}
+	promptID, changed := h.tracker.Apply(m, now)
+	if changed {
+		h.studio.hub.progressed(promptID, m.Type == comfy.TypeProgress, now)
+	}
+	if promptID == "" {
+		return
+	}
+	switch {
+	case m.EndsPrompt():
+		if f := h.follower(promptID); f != nil {
+			f.look.Store(true) // its word is no proof: history is
+			ring(f.wake)
+		}
+	case m.Type == comfy.TypeExecutionStart:
+		if f := h.follower(promptID); f != nil {
+			ring(f.wake)
+		}
+	case changed && m.Type == comfy.TypeProgress:
+		if f := h.follower(promptID); f != nil && f.sampled.Load() == 0 {
+			if s, ok := h.tracker.Snapshot(promptID); ok && s.Phase == comfy.PhaseInference {
+				f.sampled.Store(now.UnixNano())
+			}
+		}
+	}
+}
+
+// onState takes what becomes of the socket; it must not wait either.
+func (h *hold) onState(s comfy.SocketState) {
+	h.pulse.connect(s.Connected, time.Now())
+	if s.Connected {
+		h.client.Reconnected() // it may be another version now
+		h.looked.Store(false)
+	} else {
+		h.showState(serverStateOf(s.Err), sentence(s.Err))
+	}
+	ring(h.examine)
+	// What happened while nobody listened has to be looked up; and without a socket, often.
+	h.wakeFollowers(func(f *follower) bool {
+		f.missed.Store(true)
+		return true
+	})
+}
+
+// watchPulse gives up connections that bring no events.
+func (h *hold) watchPulse(ctx context.Context) error {
+	every := min(h.studio.timing.StatusWithin, h.studio.timing.FastPoll) / 2
+	for sleep(ctx, every) {
+		if h.pulse.check(time.Now(), h.running() != "") {
+			h.logger.Warn("events do not arrive, connecting again", "stalled", h.pulse.stalled())
+			h.socket.Redial()
+			ring(h.examine)
+		}
+	}
+	return nil
+}
+
+// watchServer looks at the server itself: after each change of the connection, and now and then.
+func (h *hold) watchServer(ctx context.Context) error {
+	timer := time.NewTimer(jitter(h.studio.timing.Health))
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-h.examine:
+		case <-timer.C:
+		}
+		h.look(ctx)
+		timer.Reset(jitter(h.studio.timing.Health))
+	}
+}
+
+// look asks the server how it is, and after a connect what it knows.
+func (h *hold) look(ctx context.Context) {
+	connected := h.pulse.isConnected()
+	stats, err := h.client.SystemStats(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		h.showState(serverStateOf(err), sentence(err))
+		h.store(ctx)
+		return
+	}
+	if connected && !h.looked.Load() {
+		h.learn(ctx)
+		h.looked.Store(true)
+		ring(h.supervisor.wake)
+	}
+	now := time.Now()
+	h.studio.hub.setServer(h.server.ID, func(s *Server) {
+		s.Version, s.LastSeen = stats.System.ComfyUIVersion, now
+		if len(stats.Devices) > 0 {
+			d := stats.Devices[0]
+			s.Device, s.VRAMTotal, s.VRAMFree = d.Name, d.VRAMTotal, d.VRAMFree
+		}
+	})
+	switch {
+	case h.pulse.stalled():
+		h.showState(ServerStalled, "Its events do not arrive; Easel asks instead. Restarting ComfyUI cures it.")
+	case connected:
+		h.showState(ServerUp, "")
+	default:
+		h.showState(ServerDown, "Its socket cannot be reached.")
+	}
+	h.store(ctx)
+}
+
+// learn reads the node classes of the server, for forms and graphs. A server that does not give
+// them is used with what was last known.
+func (h *hold) learn(ctx context.Context) {
+	raw, err := h.client.ObjectInfo(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			h.logger.Warn("could not read object_info", "err", err)
+		}
+		return
+	}
+	info, err := workflow.ParseObjectInfo(raw)
+	if err != nil {
+		h.logger.Warn("object_info cannot be read", "err", err)
+		return
+	}
+	h.info.Store(info)
+	h.studio.forms.learn(h.server.ID, info)
+	if err := h.studio.queries.ServerObjectInfo(ctx, db.ServerObjectInfoParams{
+		ObjectInfo: raw, ID: h.server.ID, Owner: h.lease.owner, Fence: h.lease.fence,
+	}); err != nil && ctx.Err() == nil {
+		h.logger.Warn("could not store object_info", "err", err)
+	}
+}
+
+// showState tells everybody how the server is.
+func (h *hold) showState(state ServerState, why string) {
+	h.studio.hub.setServer(h.server.ID, func(s *Server) { s.State, s.LastError = state, why })
+}
+
+// store keeps how the server is, if that is another than it was.
+func (h *hold) store(ctx context.Context) {
+	shown, ok := h.studio.hub.server(h.server.ID)
+	if !ok {
+		return
+	}
+	now := db.ServerObserveParams{
+		State: string(shown.State), Version: shown.Version, Device: shown.Device, VRAMTotal: shown.VRAMTotal,
+		LastError: shown.LastError, ID: h.server.ID, Owner: h.lease.owner, Fence: h.lease.fence,
+	}
+	if now == h.shown {
+		return
+	}
+	h.shown = now
+	now.LastSeen = givenTime(shown.LastSeen)
+	if err := h.studio.queries.ServerObserve(ctx, now); err != nil && ctx.Err() == nil {
+		h.logger.Warn("could not store how the server is", "err", err)
+		h.shown = db.ServerObserveParams{}
+	}
+}
+
+func serverStateOf(err error) ServerState {
+	if errors.Is(err, comfy.ErrNotComfyUI) {
+		return ServerNotComfyUI
+	}
+	return ServerDown
+}
+
+// asLastKnown is a server before anybody has looked: what the database remembers, but for its
+// state, which may have been another's for long.
+func (v *supervisor) asLastKnown(row db.ServersEnabledRow) Server {
+	s := Server{
+		ID: row.ID, Name: row.Name, URL: v.client.String(), Demo: row.Kind == "demo",
+		State: ServerUnknown, Version: row.Version, Device: row.Device, VRAMTotal: row.VRAMTotal,
+	}
+	if row.LastSeen != nil {
+		s.LastSeen = *row.LastSeen
+	}
+	return s
+}

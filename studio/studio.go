@@ -1,0 +1,185 @@
+// Package studio is the life of a generation: it accepts what people ask for, sends each image
+// to a ComfyUI, follows it, stores the pictures, and tells everyone who watches.
+//
+// Postgres holds the truth. What has been accepted is a committed row, and every step after that
+// is one guarded statement, so that any process may die between any two of them. ComfyUI is taken
+// for an executor that forgets: its /queue and /history say what became of a prompt, its messages
+// only say when to look.
+//
+// Progress never touches the database. The hub keeps the live generations in memory, folds what
+// the trackers know into one immutable State a change, and wakes the watchers.
+package studio
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"golang.org/x/sync/errgroup"
+
+	"easel/blob"
+	"easel/db"
+)
+
+// ServerConfig names one ComfyUI.
+type ServerConfig struct {
+	Name string
+	URL  string // http or https
+	Demo bool   // the built-in stand-in; its URL may differ at every start
+}
+
+// Config is what a Studio needs. Pool and Blobs are the caller's to close, after Run has returned.
+type Config struct {
+	Pool     *pgxpool.Pool
+	Blobs    blob.Store
+	Servers  []ServerConfig // servers that are known but not named here are switched off
+	Instance uuid.UUID      // of this process; zero: a new one
+	Sole     bool           // no other instance can use this database: leases need not run out first
+	Logger   *slog.Logger   // nil: slog.Default
+
+	MaxWaiting int // generations of one user that may wait at once; 0: 5000
+	Timing     Timing
+}
+
+// Timing holds every duration that the studio waits for; a zero field takes the default.
+type Timing struct {
+	Lease  time.Duration // 15 s: how long a server stays ours without a renewal, by the database's clock
+	Renew  time.Duration // 5 s
+	Margin time.Duration // 1 s: we let go this much before the lease runs out, by our own clock
+
+	Poll      time.Duration // 10 s, ±20 %: look at a live attempt even if nothing called for it
+	FastPoll  time.Duration // 2 s: the same while events do not arrive
+	Settle    time.Duration // 30 s after a POST before absence says anything
+	AbsentGap time.Duration // 2 s between the two absent readings that make an attempt lost
+	AskAgain  time.Duration // 2 s between two requests to cancel a prompt that goes on
+	Backoff   time.Duration // 1 s, doubled up to 30 s: pause after a server has refused to take work
+
+	StatusWithin time.Duration // 5 s after a POST a status must arrive, else the socket is dead
+	Silence      time.Duration // 30 s without an event while something of ours runs: it is silent
+	StalledRetry time.Duration // 5 min between two tries to mend a stalled socket
+	Health       time.Duration // 10 s between two looks at the server itself
+
+	Publish     time.Duration // 100 ms: at most one state of mere progress a generation in this time
+	RetryFinish time.Duration // 1 s, doubled up to 1 min: between two tries to fetch files
+}
+
+func (t Timing) withDefaults() Timing {
+	return Timing{
+		Lease:        cmp.Or(t.Lease, 15*time.Second),
+		Renew:        cmp.Or(t.Renew, 5*time.Second),
+		Margin:       cmp.Or(t.Margin, time.Second),
+		Poll:         cmp.Or(t.Poll, 10*time.Second),
+		FastPoll:     cmp.Or(t.FastPoll, 2*time.Second),
+		Settle:       cmp.Or(t.Settle, 30*time.Second),
+		AbsentGap:    cmp.Or(t.AbsentGap, 2*time.Second),
+		AskAgain:     cmp.Or(t.AskAgain, 2*time.Second),
+		Backoff:      cmp.Or(t.Backoff, time.Second),
+		StatusWithin: cmp.Or(t.StatusWithin, 5*time.Second),
+		Silence:      cmp.Or(t.Silence, 30*time.Second),
+		StalledRetry: cmp.Or(t.StalledRetry, 5*time.Minute),
+		Health:       cmp.Or(t.Health, 10*time.Second),
+		Publish:      cmp.Or(t.Publish, 100*time.Millisecond),
+		RetryFinish:  cmp.Or(t.RetryFinish, time.Second),
+	}
+}
+
+// Studio is the whole installation as one process sees it. Its methods may be called from any
+// goroutine, before, during and after Run; what is accepted while Run is not running waits.
+type Studio struct {
+	config  Config
+	timing  Timing
+	logger  *slog.Logger
+	pool    *pgxpool.Pool
+	queries *db.Queries
+	blobs   blob.Store
+	hub     *hub
+	forms   *forms
+	river   *river.Client[pgx.Tx]
+	decode  chan struct{} // a slot for each picture that may be in memory, decoded, at once
+
+	// A blob may be deleted only while nobody is about to refer to it: storing takes it for
+	// reading, from the first byte to the commit, and deleting for writing.
+	refers sync.RWMutex
+
+	space atomic.Int64 // Unix nanoseconds until which the disk is taken for full
+
+	mu          sync.Mutex // guards supervisors
+	supervisors map[uuid.UUID]*supervisor
+}
+
+// decoders is how many pictures are decoded at once. One of 64 megapixels takes 256 MiB.
+const decoders = 2
+
+// New makes a Studio. It reads and writes nothing: Run does.
+func New(c Config) (*Studio, error) {
+	if c.Pool == nil || c.Blobs == nil {
+		return nil, errors.New("studio: a pool and a blob store are needed")
+	}
+	if c.Instance == uuid.Nil {
+		c.Instance = uuid.New()
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	c.MaxWaiting = cmp.Or(c.MaxWaiting, 5000)
+	s := &Studio{
+		config:      c,
+		timing:      c.Timing.withDefaults(),
+		logger:      c.Logger,
+		pool:        c.Pool,
+		queries:     db.New(c.Pool),
+		blobs:       c.Blobs,
+		forms:       newForms(),
+		decode:      make(chan struct{}, decoders),
+		supervisors: make(map[uuid.UUID]*supervisor),
+	}
+	s.hub = newHub(s.timing.Publish, s.load, c.Logger)
+	for _, server := range c.Servers {
+		s.hub.demo = s.hub.demo || server.Demo
+	}
+	s.hub.refresh()
+	var err error
+	if s.river, err = s.newRiver(); err != nil {
+		return nil, fmt.Errorf("studio: %w", err)
+	}
+	return s, nil
+}
+
+// Run does the work until ctx ends, and returns when all its goroutines have. Nothing that is
+// under way is marked as failed by its end: the next Run finds it in the database.
+func (s *Studio) Run(ctx context.Context) error {
+	servers, err := s.configure(ctx)
+	if err != nil {
+		return fmt.Errorf("studio: configure servers: %w", err)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	// The ear comes before the eye: a change between listening and reading is then read or heard.
+	listening := make(chan struct{})
+	g.Go(func() error { return s.listen(ctx, listening) })
+	select {
+	case <-listening:
+	case <-ctx.Done():
+		return g.Wait()
+	}
+	g.Go(func() error {
+		if err := s.loadLive(ctx); err != nil {
+			return fmt.Errorf("studio: load what is live: %w", err)
+		}
+		g.Go(func() error { return s.hub.run(ctx) })
+		g.Go(func() error { return s.runRiver(ctx) })
+		for _, v := range servers {
+			g.Go(func() error { return v.run(ctx) })
+		}
+		return nil
+	})
+	return g.Wait()
+}

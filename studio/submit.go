@@ -1,0 +1,232 @@
+package studio
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"easel/comfy"
+	"easel/comfy/workflow"
+	"easel/db"
+)
+
+// errNothingToPick: the queue is empty, or what is in it is being picked by others.
+var errNothingToPick = errors.New("nothing to pick")
+
+// pick takes the next image from the queue and commits an attempt for it, with the graph that will
+// be sent, before ComfyUI has heard of it.
+func (h *hold) pick(ctx context.Context) (*follower, error) {
+	var f *follower
+	var row db.ImagePickRow
+	var inserted db.AttemptInsertRow
+	err := pgx.BeginFunc(ctx, h.studio.pool, func(tx pgx.Tx) error {
+		q := h.studio.queries.WithTx(tx)
+		var err error
+		if row, err = db.One(q.ImagePick(ctx)); err != nil {
+			return err
+		}
+		promptID := uuid.New()
+		graph, err := h.graph(row, promptID)
+		if err != nil {
+			return &workflowError{generation: row.GenerationID, image: row.Index, err: err}
+		}
+		sent, err := graph.Marshal()
+		if err != nil {
+			return &workflowError{generation: row.GenerationID, image: row.Index, err: err}
+		}
+		f = h.newFollower(promptID, row.GenerationID, int(row.Index), graph)
+		f.workflow, _ = workflow.Builtin(row.Workflow)
+		f.fresh = true
+		f.life = life{State: attemptSubmitting, Posted: time.Now(), Losses: int(row.Losses), Crashes: int(row.Crashes)}
+		inserted, err = db.One(q.AttemptInsert(ctx, db.AttemptInsertParams{
+			Owner: h.lease.owner, ServerID: h.server.ID, Fence: h.lease.fence,
+			GenerationID: row.GenerationID, ImageIndex: row.Index, PromptID: promptID,
+			Number: row.Attempts + 1, Graph: sent, UserID: row.UserID,
+		}))
+		if errors.Is(err, db.ErrNotFound) {
+			return errLeaseLost // the image is locked and was pending: it can only be the lease
+		}
+		return err
+	})
+	switch {
+	case errors.Is(err, db.ErrNotFound):
+		return nil, errNothingToPick
+	case err != nil:
+		return nil, fmt.Errorf("pick an image: %w", err)
+	}
+	h.expect(f)
+	h.studio.hub.change(row.GenerationID, inserted.Rev, func(g *Generation) {
+		g.Status, g.UpdatedAt = Generating, inserted.UpdatedAt
+		image := &g.Images[row.Index-1]
+		image.Status, image.AttemptState = Generating, attemptSubmitting
+		image.PromptID, image.Server = f.promptID, h.server.Name
+		image.Attempts = int(row.Attempts) + 1
+		image.ErrorMessage, image.StartedAt = "", nil
+	})
+	return f, nil
+}
+
+// workflowError is an image whose graph cannot be made: it would never be sent.
+type workflowError struct {
+	generation uuid.UUID
+	image      int32
+	err        error
+}
+
+func (e *workflowError) Error() string { return fmt.Sprintf("make the graph: %v", e.err) }
+func (e *workflowError) Unwrap() error { return e.err }
+
+// graph makes the graph of an image for this server: the workflow with the values in place, the
+// image's own seed, and a folder of the attempt's own for what it saves. The folder makes the save
+// node run even when all else is cached, and keeps other users' files from being taken for ours.
+func (h *hold) graph(row db.ImagePickRow, promptID uuid.UUID) (workflow.Graph, error) {
+	w, ok := workflow.Builtin(row.Workflow)
+	if !ok {
+		return nil, fmt.Errorf("there is no workflow %q", row.Workflow)
+	}
+	form := h.studio.forms.of(w)
+	values, err := workflow.ParseValues(form, row.Settings)
+	if err != nil {
+		return nil, err
+	}
+	for _, field := range form.Fields {
+		if field.Kind != workflow.Seed {
+			continue
+		}
+		if base, ok := values.Seed(field.Name); ok {
+			values[field.Name] = base + uint64(row.Index-1) //nolint:gosec // index counts from 1
+		}
+	}
+	if _, ok := form.Field(fieldPrompt); ok {
+		values[fieldPrompt] = row.Prompt
+	}
+	if _, ok := form.Field(fieldNegative); ok {
+		values[fieldNegative] = row.NegativePrompt
+	}
+	graph, err := w.Apply(values)
+	if err != nil {
+		return nil, err
+	}
+	info := h.objectInfo()
+	graph.FillChoices(info)
+	graph.PrefixOutputs(outputPrefix(promptID), info)
+	return graph, nil
+}
+
+func outputPrefix(promptID uuid.UUID) string { return "easel/" + promptID.String() + "/image" }
+
+// failUnsendable ends an image whose graph cannot be made.
+func (h *hold) failUnsendable(ctx context.Context, e *workflowError) error {
+	const message = "This workflow does not fit the settings any more."
+	row, err := db.One(h.studio.queries.ImageFail(ctx, db.ImageFailParams{
+		GenerationID: e.generation, Index: e.image, Origin: h.lease.owner,
+		ErrorCode: codeWorkflow, ErrorMessage: message,
+	}))
+	if err != nil {
+		return fmt.Errorf("fail an image: %w", err)
+	}
+	h.studio.logger.Warn("image cannot be sent", "generation", e.generation, "image", e.image, "err", e.err)
+	h.studio.hub.change(e.generation, row.Rev, func(g *Generation) {
+		image := &g.Images[e.image-1]
+		image.Status, image.ErrorMessage, image.FinishedAt = Failed, message, &row.UpdatedAt
+		g.endWith(Status(row.Status), row.UpdatedAt, codeWorkflow, message)
+	})
+	return nil
+}
+
+// submit posts the prompt, once. What it returns follows from the answer alone: unknown outcomes
+// are left to the look-ups.
+func (f *follower) submit(ctx context.Context) (verdict, error) {
+	h := f.hold
+	f.life.Posted = time.Now()
+	submitted, err := h.client.Submit(ctx, comfy.Submission{
+		PromptID: f.promptID, ClientID: h.server.ClientID, Graph: f.graph,
+		ExtraData: map[string]any{"easel": map[string]any{
+			"generation": f.generation.String(), "image": f.image,
+		}},
+	})
+	switch mismatch, refusal := (*comfy.IDMismatchError)(nil), (*comfy.PromptError)(nil); {
+	case err != nil && ctx.Err() != nil:
+		return verdict{}, ctx.Err() // we are being stopped; the next owner looks it up
+	case err == nil:
+		h.pulse.posted(f.life.Posted, time.Now())
+		h.accepted()
+		f.life.Seen, f.life.State = true, attemptSubmitted
+		return verdict{Do: noteSubmitted, Warnings: warnings(submitted.NodeErrors)}, nil
+	case errors.As(err, &refusal):
+		h.accepted()
+		return rejection(f.workflow, refusal), nil
+	case errors.As(err, &mismatch):
+		// It was queued under an id of the server's own, where nobody will look for it.
+		if err := h.client.Cancel(ctx, mismatch.Got); err != nil {
+			h.logger.Warn("could not take back a prompt", "prompt_id", mismatch.Got, "err", err)
+		}
+		h.holdOff("This ComfyUI is too old: it does not take prompt ids.", err)
+		return verdict{Do: endLost, Reason: lossNotSent}, nil
+	case errors.Is(err, comfy.ErrUnknownOutcome):
+		status := (*comfy.StatusError)(nil)
+		f.life.Refused = errors.As(err, &status) && status.Code == http.StatusInternalServerError
+		h.logger.Warn("outcome of a submission is unknown", "prompt_id", f.promptID, "err", err)
+		return verdict{}, nil
+	}
+	// Nothing was queued: no connection, or something that is no ComfyUI answered.
+	h.holdOff(sentence(err), err)
+	return verdict{Do: endLost, Reason: lossNotSent}, nil
+}
+
+// rejection says in words what ComfyUI has against a graph, by the names that people know its
+// inputs by.
+func rejection(w *workflow.Workflow, e *comfy.PromptError) verdict {
+	v := verdict{Do: endFailed, Code: codeRejected}
+	var sentences []string
+	for _, node := range sortedNodes(e.NodeErrors) {
+		for _, complaint := range e.NodeErrors[node].Errors {
+			sentences = append(sentences, complaintOf(w, node, e.NodeErrors[node], complaint))
+		}
+	}
+	slices.Sort(sentences)
+	sentences = slices.Compact(sentences)
+	v.Message = "ComfyUI refused this: " + strings.Join(sentences, " ")
+	if len(sentences) == 0 {
+		v.Message = "ComfyUI refused this: " + asSentence(e.Message)
+	}
+	if detail, err := json.Marshal(e); err == nil {
+		v.Detail = string(detail)
+	}
+	return v
+}
+
+// complaintOf is one complaint as a sentence: "Model: Value not in list."
+func complaintOf(w *workflow.Workflow, node string, n comfy.NodeError, c comfy.InputError) string {
+	name := n.ClassType
+	if c.Input != "" {
+		name += "." + c.Input
+	}
+	if w != nil {
+		for i := range w.Fields {
+			if slices.Contains(w.Fields[i].Targets, workflow.Target{Node: node, Input: c.Input}) {
+				name = w.Fields[i].Label
+			}
+		}
+	}
+	return name + ": " + asSentence(c.Message)
+}
+
+// warnings are what ComfyUI has against outputs that it leaves out while it runs the others.
+func warnings(nodes map[string]comfy.NodeError) []string {
+	list := []string{}
+	for _, node := range sortedNodes(nodes) {
+		for _, c := range nodes[node].Errors {
+			list = append(list, "An output was left out: "+complaintOf(nil, node, nodes[node], c))
+		}
+	}
+	return list
+}
