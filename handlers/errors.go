@@ -35,11 +35,15 @@ var (
 func (s *Server) handle(f func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := f(w, r)
-		if err == nil || errors.Is(err, errAnswered) || r.Context().Err() != nil {
-			return // answered, or nobody is listening
+		if err == nil || errors.Is(err, errAnswered) {
+			return
 		}
 		answer := userError(err)
-		if answer == nil {
+		switch {
+		case answer != nil:
+		case r.Context().Err() != nil:
+			panic(http.ErrAbortHandler) // nobody listens; to return would be an empty 200
+		default:
 			s.logger.ErrorContext(r.Context(), "request failed", "err", err, "method", r.Method, "path", r.URL.Path, "request_id", requestID(r))
 			answer = &UserError{Status: http.StatusInternalServerError, Message: "Something went wrong on our side."}
 		}

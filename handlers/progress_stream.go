@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"hash/fnv"
 	"net/http"
@@ -114,12 +113,12 @@ func (s *Server) streamScope(w http.ResponseWriter, r *http.Request, c scope) er
 	if err := stream.Send(connected); err != nil {
 		return err
 	}
-	return c.follow(r.Context(), stream, watch)
+	return c.follow(stream, watch)
 }
 
 // follow sends each state as one event, rendered once for all who follow the same scope. States
 // that look alike from here (another image moved) are not sent again.
-func (c scope) follow(ctx context.Context, stream *Stream, watch *studio.Watch[*studio.State]) error {
+func (c scope) follow(stream *Stream, watch *studio.Watch[*studio.State]) error {
 	key := "events-" + strconv.Itoa(c.image)
 	var sent []byte
 	for {
@@ -135,7 +134,7 @@ func (c scope) follow(ctx context.Context, stream *Stream, watch *studio.Watch[*
 			sent = event
 		}
 		if c.ended(state) {
-			return ctx.Err()
+			return nil
 		}
 	}
 }
