@@ -4,6 +4,7 @@ package embedded
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"easel/db"
 )
 
 // An Easel that is killed takes its Postgres with it (on Linux), and the next one starts without
@@ -76,11 +79,17 @@ func committed(t *testing.T, output *bufio.Reader) int {
 	return number
 }
 
-// A Postgres that dies under a living Easel comes back by itself, under the same URL.
+// A Postgres that dies under a living Easel comes back by itself, under the same URL, so that a
+// pool which was open all the time finds it. What fails meanwhile fails in a way that is a 503.
 func TestKilledPostmaster(t *testing.T) {
 	t.Parallel()
 	s := mustStart(t, madeBefore(t))
 	url := s.URL()
+	pool, err := db.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
 	for range 2 {
 		ask[int](t, s, "WITH i AS (INSERT INTO ledger SELECT count(*) + 1, 'x' FROM ledger RETURNING 1) SELECT * FROM i")
 		old := s.running()
@@ -88,7 +97,15 @@ func TestKilledPostmaster(t *testing.T) {
 		if err := signal(old.pid(), syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "another postmaster", func() bool { return s.running() != old })
+		eventually(t, "another postmaster, and an answer from it", func() bool {
+			ctx, cancel := context.WithTimeout(t.Context(), db.AcquireTimeout)
+			defer cancel()
+			_, err := pool.Exec(ctx, "SELECT count(*) FROM ledger")
+			if err != nil && !db.Unavailable(err) {
+				t.Errorf("while the server was away: %v (%T), want one that db.Unavailable knows", err, err)
+			}
+			return err == nil && s.running() != old
+		})
 		t.Logf("back: %v", time.Since(begin).Round(time.Millisecond))
 	}
 	if rows := ask[int](t, s, "SELECT count(*) FROM ledger"); rows != 2 || s.URL() != url {

@@ -18,28 +18,38 @@ import (
 // What Easel does not understand it leaves alone, to the last byte, and says what it is.
 func TestStrangeData(t *testing.T) {
 	t.Parallel()
+	dir := madeBefore(t)
+	data := filepath.Join(dir, "pg", "data")
+	if err := os.WriteFile(filepath.Join(data, "marker"), []byte("do not delete"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		name   string
-		change func(data string) error
+		file   string
+		change func(file string) error
 		want   []string // in the error
 	}{
-		{"older version", writeVersion("14\n"), []string{"Postgres 14", "nothing was changed", "postgresql-14"}},
-		{"newer version", writeVersion("99\n"), []string{"Postgres 99", "nothing was changed", "DATABASE_URL"}},
-		{"unreadable version", writeVersion("\x00\xff"), []string{"unknown version", "nothing was changed"}},
-		{"empty version", writeVersion(""), []string{"unknown version", "nothing was changed"}},
-		{"no version", func(data string) error { return os.Remove(filepath.Join(data, "PG_VERSION")) }, []string{"PG_VERSION is missing", "nothing was changed"}},
-		{"no password", func(data string) error { return os.Remove(filepath.Join(data, passwordFile)) }, []string{"password", "docs/database.md"}},
+		{"older version", "PG_VERSION", write("14\n"), []string{"Postgres 14", "nothing was changed", "postgresql-14"}},
+		{"newer version", "PG_VERSION", write("99\n"), []string{"Postgres 99", "nothing was changed", "DATABASE_URL"}},
+		{"unreadable version", "PG_VERSION", write("\x00\xff"), []string{"unknown version", "nothing was changed"}},
+		{"empty version", "PG_VERSION", write(""), []string{"unknown version", "nothing was changed"}},
+		{"no version", "PG_VERSION", os.Remove, []string{"PG_VERSION is missing", "nothing was changed"}},
+		{"no password", passwordFile, os.Remove, []string{"password", "docs/database.md"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			dir := madeBefore(t)
-			data := filepath.Join(dir, "pg", "data")
-			if err := os.WriteFile(filepath.Join(data, "marker"), []byte("do not delete"), 0o600); err != nil {
+			file := filepath.Join(data, test.file)
+			whole, err := os.ReadFile(file)
+			if err != nil {
 				t.Fatal(err)
 			}
-			if err := test.change(data); err != nil {
+			if err := test.change(file); err != nil {
 				t.Fatal(err)
 			}
+			defer func() { // for the next one
+				if err := os.WriteFile(file, whole, 0o600); err != nil {
+					t.Error(err)
+				}
+			}()
 			before := contents(t, data)
 			s, err := Start(t.Context(), Config{DataDir: dir, Logger: slog.New(slog.DiscardHandler)})
 			if err == nil {
@@ -58,8 +68,8 @@ func TestStrangeData(t *testing.T) {
 	}
 }
 
-func writeVersion(text string) func(string) error {
-	return func(data string) error { return os.WriteFile(filepath.Join(data, "PG_VERSION"), []byte(text), 0o600) }
+func write(text string) func(string) error {
+	return func(file string) error { return os.WriteFile(file, []byte(text), 0o600) }
 }
 
 // contents lists every file with its hash.
@@ -134,6 +144,9 @@ func TestAccount(t *testing.T) {
 	}
 	if _, err := chooseAccount("root", ""); err == nil {
 		t.Error("Postgres would run as root")
+	}
+	if _, err := ourselves(54321, ""); err == nil || !strings.Contains(err.Error(), "/etc/passwd") || !strings.Contains(err.Error(), "DATABASE_URL") {
+		t.Errorf("a user id without a name: %v", err) // as containers have
 	}
 	if a := me(t); a.uid == 0 || a.name == "" || (a.credential != nil) != (os.Geteuid() == 0) {
 		t.Errorf("chosen account = %+v", a)
