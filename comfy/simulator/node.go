@@ -61,7 +61,6 @@ func (r *run) node(id string) (finished bool, err error) {
 		if asked := r.lazy(id, c); asked {
 			return false, nil
 		}
-		r.pause(Point{Stage: StageNode, Node: id, Class: c.name})
 		if c.run == nil {
 			return false, &nodeError{"NotImplementedError", fmt.Sprintf("The simulator cannot execute %s", c.name)}
 		}
@@ -139,6 +138,9 @@ func (r *run) calls(id string, c *class) (outputs [][]any, ui *object, grown *ex
 		}
 		if r.p.interrupted.Load() {
 			return nil, nil, nil, errInterrupted
+		}
+		if i == 0 {
+			r.pause(Point{Stage: StageNode, Node: id, Class: c.name})
 		}
 		answer, err := c.run(&call{run: r, id: id, class: c.name, index: i, in: in})
 		if err != nil {

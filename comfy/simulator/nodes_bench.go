@@ -21,20 +21,28 @@ func benchFuncs() map[string]nodeFunc {
 	}
 }
 
+// seconds is a test node's own delay; a server of no pace does not wait for these either.
+func (c *call) seconds(input string) time.Duration {
+	if c.p.sim.config.Pace == (Pace{}) {
+		return 0
+	}
+	return time.Duration(c.float(input) * float64(time.Second))
+}
+
 // benchProgress has a bar of steps steps, delay seconds each. The recorded async kind ran beside other nodes; here it
 // runs alone, in the same form.
 func benchProgress(c *call) (reply, error) {
 	steps := c.int("steps")
 	for i := range steps {
-		if err := c.benchStep(i+1, steps, c.float("delay")); err != nil {
+		if err := c.benchStep(i+1, steps, c.seconds("delay")); err != nil {
 			return reply{}, err
 		}
 	}
 	return values(c.in["image"]), nil
 }
 
-func (c *call) benchStep(step, steps int, seconds float64) error {
-	if err := c.wait(time.Duration(seconds * float64(time.Second))); err != nil {
+func (c *call) benchStep(step, steps int, delay time.Duration) error {
+	if err := c.wait(delay); err != nil {
 		return err
 	}
 	c.pause(Point{Stage: StageStep, Node: c.id, Class: c.class, Step: step, Steps: steps})
@@ -46,7 +54,7 @@ func (c *call) benchStep(step, steps int, seconds float64) error {
 
 // benchSleep never reports and never looks at the interrupt flag.
 func benchSleep(c *call) (reply, error) {
-	if err := c.wait(time.Duration(c.float("seconds") * float64(time.Second))); err != nil {
+	if err := c.wait(c.seconds("seconds")); err != nil {
 		return reply{}, err
 	}
 	return values(c.in["image"]), nil

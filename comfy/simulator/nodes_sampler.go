@@ -13,7 +13,7 @@ func samplingOf(sampler, scheduler string, steps int) sampling {
 	s := sampling{announced: steps, reported: steps}
 	switch {
 	case sampler == "dpm_adaptive":
-		s.repeated = 14 // it chooses its own number of model calls; 20 of them in the recording of 6 steps
+		s.repeated = 15 // it chooses its own number of model calls; 21 of them in the recording of 6 steps
 	case sampler == "dpm_fast":
 		s.reported = (steps + 1) / 2 // several model calls a step, reported together
 	case scheduler == "ddim_uniform":

@@ -70,7 +70,7 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Pace is how long the stages of a run take.
+// Pace is how long the stages of a run take. With the zero value nothing waits, the test nodes' own delays included.
 type Pace struct {
 	Load   time.Duration // a model that the process has not loaded before
 	Encode time.Duration // one text

@@ -74,8 +74,9 @@ func (p *process) serveSocket(w http.ResponseWriter, r *http.Request) {
 	defer p.hub.unregister(s)
 
 	// These two go out at once, past the loop: they reach a client even while the loop is stuck.
+	node := p.runningNode(s.id)
 	s.write(websocket.TextMessage, message("status", pairs("status", queueInfo(p.queue.remaining()), "sid", s.id)))
-	if node := p.runningNode(s.id); node != "" {
+	if node != "" {
 		s.write(websocket.TextMessage, message("executing", pairs("node", node)))
 	}
 	p.read(s)

@@ -69,6 +69,7 @@ func (s *classes) validate(prompt *object, targets []string, newer bool) (verdic
 			outputs = append(outputs, id)
 		}
 	}
+	slices.Sort(outputs) // ComfyUI keeps a set here: any order is as good
 	if len(outputs) == 0 {
 		return refuse("prompt_no_outputs", "Prompt has no outputs", "")
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -233,7 +232,7 @@ func (r *run) failed(id string, err error) {
 	data.set("exception_type", raised.kind)
 	data.set("traceback", traceback("execute", "get_output_data", "_async_map_node_over_list", "process_inputs"))
 	data.set("current_inputs", r.currentInputs(id))
-	data.set("current_outputs", anyList(r.currentOutputs()))
+	data.set("current_outputs", anyList(r.item.graph.keys))
 	r.tell("execution_error", data, false)
 }
 
@@ -248,16 +247,6 @@ func (r *run) currentInputs(id string) *object {
 		shown.set(name, []any{pythonStr(value)})
 	}
 	return shown
-}
-
-func (r *run) currentOutputs() []string {
-	ids := slices.Clone(r.executed)
-	for _, id := range r.item.graph.keys {
-		if r.result(id) != nil && !slices.Contains(ids, id) {
-			ids = append(ids, id)
-		}
-	}
-	return ids
 }
 
 // pause stops at a point of the run while a test's gate or a fault holds the worker.
