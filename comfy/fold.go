@@ -163,7 +163,7 @@ func (plan *Plan) recount(q *Progress) {
 	q.StepsPlanned = max(q.StepsDone, t.planned)
 	q.Pass, q.Passes = t.begun, t.passes
 	switch {
-	case !t.heard && t.open && q.fallback > 0: // no sampler's word yet
+	case !t.heard && t.open && q.fallback > 0 && q.StepsDone == 0: // no sampler's word yet
 		q.Step, q.Steps, q.StepsPlanned = 0, q.fallback, q.fallback
 	case q.bar.id == "":
 		q.Step, q.Steps = 0, 0

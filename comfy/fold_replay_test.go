@@ -301,7 +301,10 @@ func checkChange(t testing.TB, c change) {
 }
 
 // checkNumbers checks what holds for any state.
-func checkNumbers(t testing.TB, p Progress) {
+func checkNumbers(t interface {
+	Helper()
+	Errorf(string, ...any)
+}, p Progress) {
 	t.Helper()
 	if p.Percent < 0 || p.Percent > 100 || !(p.Fraction >= 0 && p.Fraction <= 1) ||
 		p.Step < 0 || p.Step > p.Steps || p.StepsDone < 0 || p.StepsDone > p.StepsPlanned || p.Pass > p.Passes {

@@ -50,7 +50,7 @@ type bar struct {
 }
 
 // maxBars bounds what a prompt can make us remember: no loop of a graph has as many rounds.
-const maxBars = 4096
+const maxBars = 1000
 
 func (b bar) done() int    { return b.base + b.value }
 func (b bar) planned() int { return b.base + max(b.value, b.max) }
