@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -22,21 +24,21 @@ func TestMain(m *testing.M) { dbtest.Main(m) }
 // Connections of the pool have our limits, unless the URL says otherwise.
 func TestOpenSettings(t *testing.T) {
 	t.Parallel()
-	url := dbtest.URL(t, dbtest.Empty())
+	address := dbtest.URL(t, dbtest.Empty())
 	for name, test := range map[string]struct {
-		extra    string
+		extra    url.Values
 		settings map[string]string
 		maxConns int32
 	}{
-		"ours": {"", map[string]string{
+		"ours": {nil, map[string]string{
 			"application_name": "easel", "statement_timeout": "30s", "idle_in_transaction_session_timeout": "1min",
 		}, 20},
-		"the URL's": {"&application_name=mine&statement_timeout=1000&pool_max_conns=3", map[string]string{
+		"the URL's": {url.Values{"application_name": {"mine"}, "statement_timeout": {"1000"}, "pool_max_conns": {"3"}}, map[string]string{
 			"application_name": "mine", "statement_timeout": "1s",
 		}, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
-			pool, err := db.Open(t.Context(), url+test.extra)
+			pool, err := db.Open(t.Context(), with(t, address, test.extra))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -54,11 +56,24 @@ func TestOpenSettings(t *testing.T) {
 	}
 }
 
+// with adds to the query of a URL.
+func with(t *testing.T, address string, extra url.Values) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := u.Query()
+	maps.Copy(query, extra)
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
 // No error repeats a password, also when the URL is broken in a way that hides where it is.
 func TestOpenHidesPassword(t *testing.T) {
 	t.Parallel()
 	const secret = "hunter2secret"
-	for _, url := range []string{
+	for _, address := range []string{
 		"postgres://easel:" + secret + "@127.0.0.1:1/easel",
 		"host=127.0.0.1 port=1 user=easel password=" + secret,
 		"postgres://easel:" + secret + "@127.0.0.1:port/easel",
@@ -68,13 +83,13 @@ func TestOpenHidesPassword(t *testing.T) {
 		"host=/nowhere password='" + secret,
 		"postgres://easel:" + secret + "@127.0.0.1:1/easel?sslmode=perhaps",
 	} {
-		_, err := db.Open(t.Context(), url)
+		_, err := db.Open(t.Context(), address)
 		if err == nil {
-			t.Errorf("Open(%s) succeeded", url)
+			t.Errorf("Open(%s) succeeded", address)
 			continue
 		}
 		if text := fmt.Sprintf("%v %+v %s", err, err, err.Error()); strings.Contains(text, secret) {
-			t.Errorf("Open(%s) says %q", url, text)
+			t.Errorf("Open(%s) says %q", address, text)
 		}
 	}
 }
@@ -126,7 +141,7 @@ func greet(conn *pgproto3.Backend, version string) {
 
 // fakeServer answers each connection with answer, which is told its number from 1, and then every
 // query with nothing.
-func fakeServer(t *testing.T, answer func(nth int, conn *pgproto3.Backend)) (url string) {
+func fakeServer(t *testing.T, answer func(nth int, conn *pgproto3.Backend)) (address string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -225,7 +240,7 @@ func TestUnavailable(t *testing.T) {
 // A request that finds the pool empty waits as long as its context, and gets what a 503 is made of.
 func TestPoolExhausted(t *testing.T) {
 	t.Parallel()
-	pool, err := db.Open(t.Context(), dbtest.URL(t, dbtest.Empty())+"&pool_max_conns=1")
+	pool, err := db.Open(t.Context(), with(t, dbtest.URL(t, dbtest.Empty()), url.Values{"pool_max_conns": {"1"}}))
 	if err != nil {
 		t.Fatal(err)
 	}

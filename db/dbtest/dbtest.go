@@ -4,7 +4,7 @@
 // in parallel and share nothing, not even NOTIFY channels, which belong to a database.
 //
 // The databases are copies of a template that is migrated once. They live on the server of
-// EASEL_TEST_DATABASE_URL (its user may create databases), or, when that is empty, on a private
+// EASEL_TEST_DATABASE_URL (postgres://..., its user may create databases), or, when that is empty, on a private
 // one that the first test of a process starts in a temporary folder and Main stops.
 package dbtest
 
@@ -123,11 +123,11 @@ func (s *server) drop(ctx context.Context, name string) error {
 
 func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
 
-// withDatabase names another database in a URL or in libpq's keywords, where the last one counts.
+// withDatabase names another database in a URL.
 func withDatabase(databaseURL, name string) string {
 	u, err := url.Parse(databaseURL)
-	if err != nil || u.Scheme == "" {
-		return databaseURL + " dbname=" + name
+	if err != nil {
+		panic(err) // startServer has looked
 	}
 	u.Path = "/" + name
 	return u.String()

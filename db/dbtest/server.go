@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -49,6 +50,8 @@ func startServer() (*server, error) {
 		if err := s.startPrivate(ctx); err != nil {
 			return nil, err
 		}
+	} else if u, err := url.Parse(s.url); err != nil || u.Scheme == "" {
+		return nil, errors.New("EASEL_TEST_DATABASE_URL is no URL (postgres://...)")
 	}
 	started = s
 	// Not db.Open: its pool cuts statements that wait long, as for another process's template.
