@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,6 +42,9 @@ type stage struct {
 	served   chan struct{}
 	requests chan *stageRequest
 	dials    chan *stageDial
+
+	mu    sync.Mutex
+	conns []*websocket.Conn
 }
 
 // stageRequest is one HTTP request with its whole body.
@@ -54,21 +58,26 @@ type stageRequest struct {
 type stageDial struct {
 	*http.Request
 	accept chan bool
+	mute   bool // before accept: pings are not answered
 	conn   chan *stageConn
 }
 
 // stageConn is the server's end of a WebSocket.
 type stageConn struct {
 	*websocket.Conn
-	texts chan string // what the client sent, feature_flags first
-	end   chan error  // how the client's side ended: a *websocket.CloseError if it said so
+	texts chan string   // what the client sent, feature_flags first
+	pings chan struct{} // the client's, as far as there is room
+	end   chan error    // how the client's side ended: a *websocket.CloseError if it said so
 }
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
 	s := &stage{t: t, requests: make(chan *stageRequest), dials: make(chan *stageDial)}
 	s.listen("127.0.0.1:0")
-	t.Cleanup(s.close)
+	t.Cleanup(func() {
+		s.close()
+		s.hangUp()
+	})
 	return s
 }
 
@@ -97,6 +106,15 @@ func (s *stage) listen(address string) {
 func (s *stage) close() {
 	_ = s.server.Close()
 	<-s.served
+}
+
+// hangUp ends every WebSocket.
+func (s *stage) hangUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.conns {
+		_ = c.Close()
+	}
 }
 
 func (s *stage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -150,7 +168,20 @@ func (s *stage) serveSocket(w http.ResponseWriter, r *http.Request) {
 		close(d.conn)
 		return
 	}
-	c := &stageConn{Conn: ws, texts: make(chan string, 16), end: make(chan error, 1)}
+	c := &stageConn{Conn: ws, texts: make(chan string, 16), pings: make(chan struct{}, 64), end: make(chan error, 1)}
+	ws.SetPingHandler(func(data string) error {
+		select {
+		case c.pings <- struct{}{}:
+		default:
+		}
+		if d.mute {
+			return nil
+		}
+		return ws.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(patienceInTests))
+	})
+	s.mu.Lock()
+	s.conns = append(s.conns, ws)
+	s.mu.Unlock()
 	ws.SetCloseHandler(func(int, string) error { return nil }) // the test answers
 	d.conn <- c
 	for {
