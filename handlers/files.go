@@ -145,6 +145,9 @@ func safeName(name string) string {
 	}, name)
 	name = strings.Trim(name, ". ")
 	ext := path.Ext(name)
+	if len(ext) > len(".safetensors") { // no extension, but a name with a dot in it
+		ext = ""
+	}
 	stem := strings.TrimSuffix(name, ext)
 	if len(stem) > 150 {
 		stem = strings.ToValidUTF8(stem[:150], "")
@@ -155,9 +158,6 @@ func safeName(name string) string {
 	case reserved == "CON", reserved == "PRN", reserved == "AUX", reserved == "NUL",
 		len(reserved) == 4 && (strings.HasPrefix(reserved, "COM") || strings.HasPrefix(reserved, "LPT")):
 		stem = "_" + stem
-	}
-	if len(ext) > 10 {
-		ext = ""
 	}
 	return stem + ext
 }

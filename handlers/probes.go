@@ -24,7 +24,7 @@ func (s *Server) probeRoutes() {
 // quiet reports whether a route is asked for so often, by machines, that the log leaves it out.
 func quiet(pattern string) bool {
 	switch lastSegment(pattern) {
-	case "healthz", "livez", "readyz", "metrics", "preview", "thumbnail", "{name}":
+	case "healthz", "livez", "readyz", "metrics", "version", "robots.txt", "preview", "thumbnail", "{name}":
 		return true
 	}
 	return false

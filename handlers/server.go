@@ -165,10 +165,7 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
 		s.mux.ServeHTTP(w, r)
 		return
 	}
-	if r.URL.Path == s.paths.Base { // "/studio" is the site as well as "/studio/"
-		redirect(w, r, s.paths.Studio())
-		return
-	}
+	// The mux itself leads from "/studio" to "/studio/"; this is the other way round.
 	if path, ok := strings.CutSuffix(r.URL.Path, "/"); ok && path != "" && s.known(r, path) {
 		redirect(w, r, path)
 		return

@@ -1,0 +1,56 @@
+package metrics
+
+import (
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"easel/handlers"
+	"easel/studio"
+)
+
+var _ handlers.Metrics = (*Metrics)(nil)
+
+func TestFigures(t *testing.T) {
+	overview := &studio.Overview{
+		Servers: []studio.Server{
+			{Name: "a", State: studio.ServerUp, Queue: 2}, {Name: "b", State: studio.ServerDown}, {Name: "c", State: studio.ServerStalled},
+		},
+		Live: []*studio.State{
+			{Generation: studio.Generation{Status: studio.Generating, CreatedAt: time.Now().Add(-time.Hour)}},
+			{Generation: studio.Generation{Status: studio.Pending, CreatedAt: time.Now().Add(-time.Minute)}},
+		},
+	}
+	m := New(func() *studio.Overview { return overview })
+	m.StreamOpened()
+	m.StreamOpened()
+	m.StreamClosed()
+	m.Requested("GET /gallery", "GET", 200, 3*time.Millisecond)
+	m.Requested("", "BREW-"+strings.Repeat("x", 100), 405, time.Millisecond)
+	families, err := m.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if problems, err := promlint.NewWithMetricFamilies(families).Lint(); err != nil || len(problems) > 0 {
+		t.Errorf("lint: %v %v", problems, err)
+	}
+	rec := httptest.NewRecorder()
+	m.ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+	text := rec.Body.String()
+	for _, want := range []string{
+		"easel_queue_depth 2\n", "easel_queue_oldest_seconds 60.", `easel_comfyui_up{server="a"} 1`, `easel_comfyui_up{server="b"} 0`, `easel_comfyui_up{server="c"} 1`,
+		`easel_comfyui_events_stalled{server="c"} 1`, `easel_comfyui_queue{server="a"} 2`, "easel_sse_streams 1\n",
+		`easel_http_request_seconds_count{method="GET",route="GET /gallery",status="200"} 1`, `easel_http_request_seconds_count{method="other",route="",status="405"} 1`,
+		"go_goroutines ",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q", want)
+		}
+	}
+	if strings.Contains(text, "BREW") {
+		t.Error("a visitor's method is a label")
+	}
+}
