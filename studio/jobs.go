@@ -74,7 +74,7 @@ func (s *Studio) newRiver() (*river.Client[pgx.Tx], error) {
 		Schema:               riverSchema,
 		Workers:              workers,
 		Queues:               map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: jobsAtOnce}},
-		FetchPollInterval:    5 * time.Second, // a notice comes sooner
+		FetchPollInterval:    s.timing.JobPoll,
 		JobTimeout:           finalizeTimeout,
 		RescueStuckJobsAfter: rescueAfter,
 		Logger:               s.logger.With("part", "river"),

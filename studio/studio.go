@@ -70,6 +70,7 @@ type Timing struct {
 
 	Publish     time.Duration // 100 ms: at most one state of mere progress a generation in this time
 	RetryFinish time.Duration // 1 s, doubled up to 1 min: between two tries to fetch files
+	JobPoll     time.Duration // 5 s: look for jobs whose time has come; a notice of a new one comes sooner
 }
 
 func (t Timing) withDefaults() Timing {
@@ -89,6 +90,7 @@ func (t Timing) withDefaults() Timing {
 		Health:       cmp.Or(t.Health, 10*time.Second),
 		Publish:      cmp.Or(t.Publish, 100*time.Millisecond),
 		RetryFinish:  cmp.Or(t.RetryFinish, time.Second),
+		JobPoll:      cmp.Or(t.JobPoll, 5*time.Second),
 	}
 }
 

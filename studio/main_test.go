@@ -1,0 +1,9 @@
+package studio_test
+
+import (
+	"testing"
+
+	"easel/db/dbtest"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }
