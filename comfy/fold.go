@@ -4,19 +4,20 @@ import "time"
 
 // Fold returns the state of a prompt after message m, which was read at time at.
 //
-// It is pure: p and plan stay as they are, and equal arguments give equal results. A message of
-// another prompt, or one that says nothing about progress, returns p unchanged, and so
-// does everything after the end. A preview without a prompt_id is taken as p's; its
-// Image is kept as it is, so it must not alias a buffer that is used again.
+// It is pure: p and plan stay as they are, and equal arguments give equal results. p is the zero
+// value, plan.Start, or what Fold returned for the same plan. A message of another prompt, or one
+// that says nothing about progress, returns p unchanged, and so does everything after the end. A
+// preview without a prompt_id is taken as p's; its Image is kept as it is, so it must
+// not alias a buffer that is used again.
 //
-// Messages may be missing: what a later one repeats is caught up with, and at the end the
-// state is the same.
+// Messages may be missing: what a later one repeats is caught up with, and the verdict at the end
+// is the same.
 func Fold(plan *Plan, p Progress, m Message, at time.Time) Progress {
 	if p.Ended || m.PromptID != "" && p.PromptID != "" && m.PromptID != p.PromptID {
 		return p
 	}
 	q := p
-	if q.run == nil || len(q.run.status) != len(plan.nodes) {
+	if q.run == nil {
 		q.run = plan.Start(p.PromptID).run
 	}
 	if q.Phase.Ended() { // only the very last message still says something
@@ -97,6 +98,7 @@ func resume(plan *Plan, p Progress, node string, at time.Time) Progress {
 	return stamped(p, q, at)
 }
 
+// stamped returns q, with the time if it is another state than p.
 func stamped(p, q Progress, at time.Time) Progress {
 	if q != p {
 		q.UpdatedAt = at
@@ -118,6 +120,7 @@ func (plan *Plan) begin(q *Progress, missed bool, at time.Time) {
 	}
 }
 
+// markCached takes execution_cached. It also lists nodes that nobody asked for.
 func (plan *Plan) markCached(q *Progress, ids []string) {
 	r := q.run.clone()
 	for _, id := range ids {

@@ -49,7 +49,8 @@ type bar struct {
 	passes     int    // begun
 }
 
-// maxBars bounds what a prompt can make us remember: no loop of a graph has as many rounds.
+// maxBars bounds what one prompt can make us remember. The steps of a loop with more rounds are no
+// longer shown; its end is.
 const maxBars = 1000
 
 func (b bar) done() int    { return b.base + b.value }
@@ -66,11 +67,8 @@ func (b bar) move(value, limit int) bar {
 	return b
 }
 
-// clone is a copy to write into; shared is what both may keep.
+// clone is a copy to write into. The map is still shared; remember replaces it.
 func (r *run) clone() *run {
-	if r == nil {
-		return &run{}
-	}
 	c := *r
 	c.status = slices.Clone(r.status)
 	c.bars = slices.Clone(r.bars)
@@ -90,19 +88,19 @@ func (r *run) remember(id string, i int) {
 }
 
 // lookup finds the node of the plan that a message means.
-func (p *Plan) lookup(r *run, id, display string) (int, bool) {
-	if i, ok := p.index[id]; ok {
+func (plan *Plan) lookup(r *run, id, display string) (int, bool) {
+	if i, ok := plan.index[id]; ok {
 		return i, true
 	}
 	if i, ok := r.expanded[id]; ok {
 		return i, true
 	}
-	return p.find(id, display)
+	return plan.find(id, display)
 }
 
 // counts reports whether the progress of node i counts as steps.
-func (p *Plan) counts(i int) bool {
-	return p.nodes[i].sampler || len(p.samplers) == 0
+func (plan *Plan) counts(i int) bool {
+	return plan.nodes[i].sampler || len(plan.samplers) == 0
 }
 
 // settle marks what will not run: a node all of whose users are over or cached. So the
@@ -110,9 +108,9 @@ func (p *Plan) counts(i int) bool {
 //
 // After a gap execution_cached may be among what was missed. Then a node that was not touched, but
 // whose user was, is taken as cached; not so a sampler, of which a lazy user may yet ask.
-func (p *Plan) settle(s []status, gap bool) {
-	for i := len(p.nodes) - 1; i >= 0; i-- {
-		n := &p.nodes[i]
+func (plan *Plan) settle(s []status, gap bool) {
+	for i := len(plan.nodes) - 1; i >= 0; i-- {
+		n := &plan.nodes[i]
 		if s[i] != untouched || len(n.users) == 0 {
 			continue
 		}
@@ -136,12 +134,12 @@ type tally struct {
 }
 
 // tally sums up, with now in the place of its older self in r.
-func (p *Plan) tally(r *run, now bar) tally {
+func (plan *Plan) tally(r *run, now bar) tally {
 	var t tally
-	for _, i := range p.samplers {
-		p.addSampler(&t, r, now, i)
+	for _, i := range plan.samplers {
+		plan.addSampler(&t, r, now, i)
 	}
-	if len(p.samplers) > 0 {
+	if len(plan.samplers) > 0 {
 		return t
 	}
 	t.open = true // which bars are still to come is not known
@@ -162,8 +160,8 @@ func (p *Plan) tally(r *run, now bar) tally {
 }
 
 // addSampler adds node i, with the bars of all that it expanded into.
-func (p *Plan) addSampler(t *tally, r *run, now bar, i int) {
-	n, s := &p.nodes[i], r.status[i]
+func (plan *Plan) addSampler(t *tally, r *run, now bar, i int) {
+	n, s := &plan.nodes[i], r.status[i]
 	var g tally
 	own := false // the node itself has announced its steps, rather than what it expanded into
 	for _, b := range r.bars {
@@ -200,11 +198,11 @@ func (p *Plan) addSampler(t *tally, r *run, now bar, i int) {
 }
 
 // seal brings what is derived in r in line with its statuses; nothing is written into r afterwards.
-func (p *Plan) seal(r *run) *run {
-	p.settle(r.status, r.gap)
+func (plan *Plan) seal(r *run) *run {
+	plan.settle(r.status, r.gap)
 	r.spent, r.all = 0, 0
-	for i, n := range p.nodes {
-		s := r.status[i]
+	for i, s := range r.status {
+		n := &plan.nodes[i]
 		if !n.wanted || n.sampler || s == cached || s == skipped {
 			continue
 		}
@@ -217,15 +215,15 @@ func (p *Plan) seal(r *run) *run {
 }
 
 // fraction weighs what is done against all, with t as the samplers' part: a step costs one.
-func (p *Plan) fraction(q *Progress, t tally) float64 {
+func (plan *Plan) fraction(q *Progress, t tally) float64 {
 	spent, all := q.run.spent, q.run.all
 	part := func(node int, part float64) {
-		if node < len(p.nodes) && q.run.status[node] == running {
-			spent += p.nodes[node].cost * min(part, 1)
+		if node < len(plan.nodes) && q.run.status[node] == running {
+			spent += plan.nodes[node].cost * min(part, 1)
 		}
 	}
 	part(q.side.node, q.side.part)
-	if len(p.samplers) > 0 {
+	if len(plan.samplers) > 0 {
 		spent, all = spent+float64(t.done), all+float64(t.planned)
 	} else {
 		for _, b := range q.run.bars {

@@ -30,6 +30,24 @@ func BenchmarkDecodeFoldProgress(b *testing.B) {
 	}
 }
 
+// What a step costs in allocations is a promise, so it is a test as well.
+func TestStepAllocatesLittle(t *testing.T) {
+	plan := NewPlan(graphOf(t, textToImage), stockInfo(t))
+	p := fold(&plan, plan.Start(promptA), at(0), start(promptA), cachedNodes(promptA), step(promptA, "3", 1, 20))
+	frame := []byte(`{"type": "progress", "data": {"value": 2, "max": 20, "prompt_id": "` + promptA + `", "node": "3"}}`)
+	var q Progress
+	allocs := testing.AllocsPerRun(100, func() {
+		m, err := DecodeText(frame)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q = Fold(&plan, p, m, at(time.Second))
+	})
+	if allocs > 2 || q.Step != 2 {
+		t.Errorf("%v allocations for step %d, want at most 2", allocs, q.Step)
+	}
+}
+
 // BenchmarkDecodeFoldState500 takes a progress_state that names 500 nodes, as a graph of that
 // size sends at every step.
 func BenchmarkDecodeFoldState500(b *testing.B) {

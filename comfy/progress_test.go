@@ -2,9 +2,11 @@ package comfy
 
 import (
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
+	"weak"
 )
 
 // The seven tests that the first design of the progress names. They speak to a Tracker as the
@@ -113,6 +115,7 @@ func TestSequence1To20(t *testing.T) {
 func TestCleanup(t *testing.T) {
 	tracker := NewTracker()
 	plan := NewPlan(graphOf(t, textToImage), stockInfo(t))
+	var previews []weak.Pointer[Preview]
 	for i := range 1000 {
 		id := fmt.Sprint("prompt-", i)
 		tracker.Expect(id, plan)
@@ -122,6 +125,7 @@ func TestCleanup(t *testing.T) {
 		tracker.Apply(step(id, "3", 1, 20), at(0))
 		tracker.Apply(Message{Type: TypePreview, Image: make([]byte, 1000), MIME: "image/png"}, at(0))
 		<-changed
+		previews = append(previews, weak.Make(snapshot(t, tracker, id).Preview))
 		tracker.Forget(id)
 		select {
 		case <-changed:
@@ -136,6 +140,12 @@ func TestCleanup(t *testing.T) {
 	}
 	if len(tracker.prompts) != 0 || len(tracker.watchers) != 0 || tracker.executing != "" {
 		t.Errorf("left behind: %d prompts, %d watchers, executing %q", len(tracker.prompts), len(tracker.watchers), tracker.executing)
+	}
+	runtime.GC()
+	for i, p := range previews {
+		if p.Value() != nil {
+			t.Fatalf("the preview of prompt-%d is still held", i)
+		}
 	}
 	if id, changed := tracker.Apply(step("prompt-1", "3", 2, 20), at(0)); id != "" || changed {
 		t.Errorf("a late message of a forgotten prompt is taken: %q, %v", id, changed)

@@ -96,8 +96,8 @@ func (t *Tracker) attribute(m Message) string {
 
 // showsResult reports whether an image without ids is a result rather than a preview: the node at
 // work is one that outputs (SaveImageWebsocket sends its pictures as event 1, in PNG).
-func (p *Plan) showsResult(q Progress, m Message) bool {
-	return m.Type == TypePreview && q.active > 0 && p.nodes[q.active-1].output
+func (plan *Plan) showsResult(q Progress, m Message) bool {
+	return m.Type == TypePreview && q.active > 0 && plan.nodes[q.active-1].output
 }
 
 // Resumed tells what /queue said after a reconnect: the prompt runs, and some of its messages were
