@@ -159,6 +159,14 @@ func New(c Config) (*Studio, error) {
 // Run does the work until ctx ends, and returns when all its goroutines have. Nothing that is
 // under way is marked as failed by its end: the next Run finds it in the database.
 func (s *Studio) Run(ctx context.Context) error {
+	err := s.run(ctx)
+	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+		return nil // asked to stop while it was still starting
+	}
+	return err
+}
+
+func (s *Studio) run(ctx context.Context) error {
 	servers, err := s.configure(ctx)
 	if err != nil {
 		return fmt.Errorf("studio: configure servers: %w", err)

@@ -1,0 +1,164 @@
+package studio
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+
+	"easel/comfy"
+)
+
+func three() *Generation {
+	g := &Generation{ID: uuid.New(), Status: Generating, Images: make([]Image, 3)}
+	for i := range g.Images {
+		g.Images[i] = Image{Index: i + 1, Status: Pending, PromptID: string(rune('a' + i))}
+	}
+	return g
+}
+
+func TestProgressWords(t *testing.T) {
+	t.Parallel()
+	sampling := comfy.Progress{Phase: comfy.PhaseInference, Step: 5, Steps: 20, StepsDone: 5, StepsPlanned: 20,
+		Percent: 25, Fraction: 0.3, StepTime: time.Second, NodeClass: "KSampler"}
+	at := func(state string, s comfy.Progress) (Progress, []ImageProgress) {
+		g := three()
+		g.Images[0].Status, g.Images[0].AttemptState = Generating, state
+		return progressOf(g, nil, func(id string) (comfy.Progress, bool) { return s, id == "a" }, 0, pace{})
+	}
+	whole, images := at(attemptRunning, sampling)
+	if images[0].Status != "Step 5 of 20" || images[0].Percentage != 25 || images[0].CurrentStep != 5 {
+		t.Errorf("image = %+v", images[0])
+	}
+	// Three images of 20 steps: 5 of 60.
+	if whole.Status != "Step 5 of 20" || whole.Percentage != 8 || whole.CurrentStep != 5 || whole.TotalSteps != 60 || whole.ImageIndex != 1 {
+		t.Errorf("whole = %+v", whole)
+	}
+	for _, test := range []struct {
+		state string
+		s     comfy.Progress
+		phase comfy.Phase
+		words string
+	}{
+		{attemptRunning, comfy.Progress{Phase: comfy.PhaseSetup, NodeClass: "CheckpointLoaderSimple"}, comfy.PhaseSetup, "Loading checkpoint"},
+		{attemptRunning, comfy.Progress{Phase: comfy.PhaseSetup, NodeClass: "CLIPTextEncode"}, comfy.PhaseSetup, "Encoding the prompt"},
+		{attemptRunning, comfy.Progress{Phase: comfy.PhaseSetup, NodeClass: "X", NodeTitle: "My node"}, comfy.PhaseSetup, "My node"},
+		{attemptRunning, comfy.Progress{Phase: comfy.PhaseQueued}, comfy.PhaseSetup, "Running"},
+		{attemptSubmitted, comfy.Progress{Phase: comfy.PhaseQueued}, comfy.PhaseQueued, "Waiting for a server"},
+		{attemptSubmitted, sampling, comfy.PhaseInference, "Step 5 of 20"},
+		{attemptRunning, comfy.Progress{Phase: comfy.PhaseFinishing, NodeClass: "VAEDecode"}, comfy.PhaseFinishing, "Decoding"},
+		{attemptRunning, comfy.Progress{Phase: comfy.PhaseFinishing, NodeClass: "SaveImage"}, comfy.PhaseFinishing, "Saving"},
+		{attemptRunning, comfy.Progress{Phase: comfy.PhaseComplete, Ended: true}, comfy.PhaseFinishing, "Storing"},
+		{attemptFinalizing, comfy.Progress{}, comfy.PhaseFinishing, "Storing"},
+		{attemptRunning, comfy.Progress{Phase: comfy.PhaseFinishing, Reused: true}, comfy.PhaseFinishing, "Reused an earlier result"},
+	} {
+		whole, _ := at(test.state, test.s)
+		if whole.Phase != test.phase || whole.Status != test.words {
+			t.Errorf("%s and %s: %s %q, want %s %q", test.state, test.s.Phase, whole.Phase, whole.Status, test.phase, test.words)
+		}
+	}
+}
+
+// Whatever the trackers say and the images come to: no number goes back, none leaves its range,
+// and overall says 100 with complete and only then.
+func TestProgressProperties(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		g := three()
+		heard := map[string]comfy.Progress{}
+		snapshot := func(id string) (comfy.Progress, bool) {
+			s, ok := heard[id]
+			return s, ok
+		}
+		var prev *State
+		for range rapid.IntRange(1, 30).Draw(t, "changes") {
+			image := &g.Images[rapid.IntRange(0, 2).Draw(t, "image")]
+			if !image.Status.Ended() && !g.Status.Ended() {
+				switch rapid.IntRange(0, 4).Draw(t, "change") {
+				case 0:
+					image.Status, image.AttemptState = Generating, attemptSubmitted
+				case 1:
+					image.Status, image.AttemptState = Generating, attemptRunning
+					planned := rapid.IntRange(0, 50).Draw(t, "planned")
+					done := rapid.IntRange(0, planned).Draw(t, "done")
+					heard[image.PromptID] = comfy.Progress{Phase: comfy.PhaseInference, StepsDone: done, StepsPlanned: planned,
+						Percent: percent(done, planned), Fraction: rapid.Float64Range(0, 1).Draw(t, "fraction"), StepTime: time.Second}
+				case 2: // lost: it begins again
+					image.Status, image.AttemptState = Pending, attemptLost
+					delete(heard, image.PromptID)
+				case 3:
+					image.Status = rapid.SampledFrom([]Status{Complete, Failed, Cancelled}).Draw(t, "end")
+				case 4:
+					at := time.Now()
+					g.CancelRequestedAt = &at
+				}
+			}
+			g.Status = endOf(g)
+			state := &State{Generation: g.clone()}
+			state.Progress, state.Images = progressOf(g, prev, snapshot, rapid.IntRange(0, 3).Draw(t, "position"),
+				pace{image: time.Minute})
+			p := state.Progress
+			if p.Percentage < 0 || p.Percentage > 100 || p.Overall < 0 || p.Overall > 100 || p.CurrentStep < 0 || p.ETA < 0 ||
+				p.TotalSteps > 0 && p.CurrentStep > p.TotalSteps {
+				t.Fatalf("out of range: %+v", p)
+			}
+			if (p.Overall == 100) != (g.Status == Complete) {
+				t.Fatalf("overall is %d while %s", p.Overall, g.Status)
+			}
+			if prev != nil && (p.Percentage < prev.Progress.Percentage || p.Overall < prev.Progress.Overall || p.CurrentStep < prev.Progress.CurrentStep) {
+				t.Fatalf("went back from %+v to %+v", prev.Progress, p)
+			}
+			prev = state
+		}
+	})
+}
+
+// endOf is how a generation stands by its images.
+func endOf(g *Generation) Status {
+	complete, left := 0, 0
+	for i := range g.Images {
+		switch {
+		case g.Images[i].Status == Complete:
+			complete++
+		case !g.Images[i].Status.Ended():
+			left++
+		}
+	}
+	switch {
+	case left > 0:
+		return Generating
+	case complete == len(g.Images):
+		return Complete
+	case g.CancelRequestedAt != nil:
+		return Cancelled
+	}
+	return Failed
+}
+
+func TestQueueOrder(t *testing.T) {
+	t.Parallel()
+	ann, bob := uuid.New(), uuid.New()
+	records := map[uuid.UUID]*record{}
+	names := map[uuid.UUID]string{}
+	add := func(name string, user uuid.UUID, priority int32, attempt string) {
+		id := uuid.Must(uuid.NewV7())
+		names[id] = name
+		records[id] = &record{generation: Generation{ID: id, UserID: user, Status: Pending, priority: priority,
+			Images: []Image{{Index: 1, AttemptState: attempt}}}}
+	}
+	add("a1", ann, 0, "")
+	add("a2", ann, 0, "")
+	add("a3", ann, 0, "")
+	add("b1", bob, 0, "")
+	add("urgent", ann, 5, "")
+	add("inside", bob, 0, attemptSubmitted)
+	add("runs", ann, 0, attemptRunning)
+	live := inOrder(records)
+	want := []string{"runs", "inside", "urgent", "a1", "b1", "a2", "a3"}
+	for i, position := range positions(live) {
+		if got := names[live[i].generation.ID]; got != want[i] || position != i {
+			t.Errorf("place %d: %s in position %d, want %s in %d", i, got, position, want[i], i)
+		}
+	}
+}
