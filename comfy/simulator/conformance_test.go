@@ -33,8 +33,8 @@ func TestEventsAsRecorded(t *testing.T) {
 		{"02-cached/identical-graph"},
 		{"03-outputs/batch4", "03-outputs/two-save-nodes", "03-outputs/preview-image-temp",
 			"03-outputs/save-image-websocket", "03-outputs/text-frames"},
-		{"06-cancel/interrupt-running", "06-cancel/interrupt-silent-node", "06-cancel/delete-and-clear",
-			"06-cancel/interrupt-with-pending"},
+		{"06-cancel/interrupt-running", "06-cancel/interrupt-idle-and-bad-bodies", "06-cancel/interrupt-silent-node",
+			"06-cancel/delete-and-clear", "06-cancel/interrupt-with-pending"},
 		{"07-errors/partly-valid", "07-errors/node-exception", "07-errors/blocked-outputs"},
 		{"10-previews-and-flags/legacy-previews", "10-previews-and-flags/metadata-previews",
 			"10-previews-and-flags/handshake-variants", "10-previews-and-flags/preview-of-batch-and-large"},
@@ -158,9 +158,9 @@ func shortened(s string) string {
 func TestOrderedJSON(t *testing.T) {
 	for in, want := range map[string]string{
 		`{"b":1,"a":[1.0,1e3,0.00001,-0.5,1e16]}`: `{"b": 1, "a": [1.0, 1000.0, 1e-05, -0.5, 1e+16]}`,
-		`18446744073709551615`:                     `18446744073709551615`,
-		`"grüße \u0007 \" \\ 漢 😀"`:                 `"gr\u00fc\u00dfe \u0007 \" \\ \u6f22 \ud83d\ude00"`,
-		`{"x":null,"y":[true,false],"z":{}}`:       `{"x": null, "y": [true, false], "z": {}}`,
+		`18446744073709551615`:                    `18446744073709551615`,
+		`"grüße \u0007 \" \\ 漢 😀"`:                `"gr\u00fc\u00dfe \u0007 \" \\ \u6f22 \ud83d\ude00"`,
+		`{"x":null,"y":[true,false],"z":{}}`:      `{"x": null, "y": [true, false], "z": {}}`,
 	} {
 		v, err := decode([]byte(in))
 		if err != nil {
