@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -104,7 +105,7 @@ func (c *collector) text(e ast.Expr) (string, bool) {
 }
 
 // readComponent puts together what a component writes, from top to bottom, and reads it as HTML.
-// Both branches of an if are in it, one after the other, which HTML's tokenizer does not mind.
+// Both branches of an if are in it, one after the other.
 func (c *collector) readComponent(function *ast.FuncDecl) {
 	var page strings.Builder
 	variables := map[string]string{} // of templ, that hold a constant
@@ -129,11 +130,50 @@ func (c *collector) readComponent(function *ast.FuncDecl) {
 		}
 		return true
 	})
-	where := c.where(function)
-	tokens := html.NewTokenizer(strings.NewReader(page.String()))
-	for tokens.Next() != html.ErrorToken {
-		for _, attribute := range tokens.Token().Attr {
-			c.add(Expression{Attribute: attribute.Key, Value: attribute.Val, Where: where + " " + function.Name.Name})
+	c.readHTML(page.String(), c.where(function)+" "+function.Name.Name)
+}
+
+func (c *collector) readHTML(page, where string) {
+	tokens := html.NewTokenizer(strings.NewReader(page))
+	for {
+		switch tokens.Next() {
+		case html.ErrorToken:
+			return
+		case html.StartTagToken, html.SelfClosingTagToken:
+			for name, value := range attributes(string(tokens.Raw())) {
+				c.add(Expression{Attribute: name, Value: value, Where: where})
+			}
+		}
+	}
+}
+
+// attributes reads those of a start tag, all of them: the tokenizer would leave out the second of
+// one name, which here stands in the other branch of an if.
+func attributes(tag string) iter.Seq2[string, string] {
+	const space = " \t\n\f\r"
+	return func(yield func(string, string) bool) {
+		tag = strings.TrimLeft(tag, "<")
+		tag = tag[strings.IndexAny(tag+">", space+"/>"):] // behind the name of the element
+		for {
+			tag = strings.TrimLeft(tag, space+"/")
+			end := strings.IndexAny(tag+">", space+"/>=")
+			if end == 0 {
+				return // at the closing bracket
+			}
+			name, value := tag[:end], ""
+			tag = strings.TrimLeft(tag[end:], space)
+			if after, ok := strings.CutPrefix(tag, "="); ok {
+				after = strings.TrimLeft(after, space)
+				if after != "" && (after[0] == '"' || after[0] == '\'') {
+					value, tag, _ = strings.Cut(after[1:], after[:1])
+				} else {
+					end := strings.IndexAny(after+">", space+">")
+					value, tag = after[:end], after[end:]
+				}
+			}
+			if !yield(strings.ToLower(name), html.UnescapeString(value)) {
+				return
+			}
 		}
 	}
 }
