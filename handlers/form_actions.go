@@ -70,7 +70,7 @@ func (s *Server) setTheme(w http.ResponseWriter, r *http.Request) error {
 	if chosen != views.ThemeAuto && chosen != views.ThemeLight && chosen != views.ThemeDark {
 		return &UserError{Status: http.StatusUnprocessableEntity, Message: "Themes are auto, light and dark."}
 	}
-	http.SetCookie(w, &http.Cookie{ //nolint:gosec // scripts write it too; it holds a theme's name and nothing else
+	http.SetCookie(w, &http.Cookie{ // not HttpOnly: scripts write it too
 		Name: themeCookie, Value: chosen, Path: s.paths.Studio(), MaxAge: cookieSeconds,
 		SameSite: http.SameSiteLaxMode, Secure: r.TLS != nil,
 	})

@@ -19,9 +19,10 @@
 			closeOpen();
 			return;
 		}
-		if (typing(event.target)) return;
+		const at = event.target instanceof Element ? event.target : document.body;
+		if (typing(at)) return;
 		// The arrows belong to radio buttons while one has the focus.
-		if (event.key in names && event.target.closest('input, summary, button, dialog')) return;
+		if (event.key in names && at.closest('input, summary, button, dialog')) return;
 		if (event.key === '?') {
 			const keys = document.getElementById('keys');
 			if (keys && !keys.open) keys.showModal();

@@ -1,6 +1,7 @@
 package views
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -152,5 +153,14 @@ func TestEmbedHasNoForms(t *testing.T) {
 	}
 	if top := doc.Find("body > *"); top.Length() != 1 {
 		t.Errorf("%d top elements, want one tree", top.Length())
+	}
+}
+
+// Datastar applies attributes in their order, and data-init of the pill clicks at once.
+func TestPillListensBeforeItClicks(t *testing.T) {
+	html := rendered(t, FreshPill(testSite(t), Fresh{Count: 3, URL: "/u", Plain: "/p"}))
+	listens, clicks := strings.Index(html, "data-on:click__prevent="), strings.Index(html, "data-init=")
+	if listens < 0 || clicks < listens {
+		t.Errorf("data-on at %d, data-init at %d: the click would leave the page", listens, clicks)
 	}
 }
