@@ -45,7 +45,7 @@ type SocketState struct {
 	Connected bool
 	Err       error         // if not connected: why; wraps ErrUnavailable, ErrNotComfyUI or ErrTooLarge
 	RetryIn   time.Duration // if not connected: when the next attempt begins
-	Attempt   int           // attempts since a message was last received, from 1
+	Attempt   int           // which attempt this is since a message last came, from 1; 0 when a connection that brought some ends
 	Counts    SocketCounts
 }
 
