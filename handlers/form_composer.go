@@ -44,7 +44,7 @@ func (s *Server) composer(r *http.Request, form workflow.Form, typed map[string]
 		shown := fieldView(field, typed)
 		switch {
 		case field.Name == "prompt":
-			c.Prompt.Label, c.Prompt.Help = orText(field.Label, c.Prompt.Label), field.Help
+			c.Prompt.Label = orText(field.Label, c.Prompt.Label) // its placeholder is help enough
 		case hasWidth && hasHeight && (field.Name == "width" || field.Name == "height"):
 			c.Size = append(c.Size, shown)
 		case field.Group == "main" && field.Name != "negativePrompt":
@@ -76,8 +76,11 @@ func fieldView(field workflow.FormField, typed map[string]string) views.Field {
 	if field.Bounded {
 		shown.Min, shown.Max = number(field.Min), number(field.Max)
 	}
-	if field.Step > 0 {
+	switch {
+	case field.Step > 0:
 		shown.Step = number(field.Step)
+	case field.Kind == workflow.Integer:
+		shown.Step = "1"
 	}
 	return shown
 }

@@ -146,7 +146,11 @@ func (s *Server) settingsView(g *studio.Generation) []views.Setting {
 	told := map[string]bool{}
 	for _, field := range form.Fields {
 		if value, ok := g.Settings[field.Name]; ok && !told[field.Name] {
-			shown = append(shown, views.Setting{Label: field.Label, Value: valueText(value)})
+			text := valueText(value)
+			if text == "" && field.Kind == workflow.Choice {
+				text = "The server's first"
+			}
+			shown = append(shown, views.Setting{Label: field.Label, Value: text})
 			told[field.Name] = true
 		}
 	}
