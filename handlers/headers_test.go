@@ -29,7 +29,7 @@ func everyRoute(f *strictStudio) map[string]int {
 		"GET /static/app.css": 200, "GET /static/none.css": 404,
 		"GET /api/generations": 200, "GET /api/generations/" + id.String(): 200, "GET /api/servers": 200, "GET /api/workflows": 200, "GET /api/models": 200,
 		"HEAD /api/generate/progress?promptId=" + id.String(): 200, "POST /api/generate": 415, "DELETE /api/generations/" + uuid.NewString(): 404,
-		"GET /healthz": 200, "GET /livez": 200, "GET /readyz": 200, "GET /version": 200, "GET /robots.txt": 200,
+		"GET /healthz": 200, "GET /livez": 200, "GET /readyz": 200, "GET /version": 200, "GET /robots.txt": 200, "GET /favicon.ico": 302,
 		"GET /none": 404, "PUT /gallery": 405, "GET /metrics": 404,
 	}
 }

@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -92,7 +93,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, id))
 		defer func() {
 			cause := recover()
-			if cause != nil && cause != http.ErrAbortHandler { //nolint:errorlint,err113 // recover gives the very value
+			if err, ok := cause.(error); cause != nil && (!ok || !errors.Is(err, http.ErrAbortHandler)) {
 				s.logger.ErrorContext(r.Context(), "handler panicked", "cause", cause, "method", r.Method, "path", r.URL.Path,
 					"request_id", id, "stack", string(debug.Stack()))
 				if rec.status == 0 {

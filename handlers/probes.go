@@ -16,6 +16,7 @@ func (s *Server) probeRoutes() {
 	s.route("GET /readyz", s.ready)
 	s.route("GET /version", s.showVersion)
 	s.route("GET /robots.txt", s.robots)
+	s.route("GET /favicon.ico", s.favicon)
 	if _, counted := s.metrics.(noMetrics); !counted {
 		s.route("GET /metrics", s.showMetrics)
 	}
@@ -104,6 +105,12 @@ func (s *Server) build() map[string]string {
 func (s *Server) robots(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = w.Write([]byte("User-agent: *\nDisallow: /\n"))
+	return nil
+}
+
+// favicon is for those who ask without having read a page, which names the icon.
+func (s *Server) favicon(w http.ResponseWriter, r *http.Request) error {
+	http.Redirect(w, r, s.pages.site.Asset("favicon.svg"), http.StatusFound)
 	return nil
 }
 

@@ -22,7 +22,7 @@ var errAnswered = errors.New("answered")
 type Stream struct {
 	w        http.ResponseWriter
 	rc       *http.ResponseController
-	ctx      context.Context //nolint:containedctx // the request's: a stream lives exactly as long
+	ctx      context.Context // the request's: a stream lives exactly as long
 	draining <-chan struct{}
 	beat     *time.Ticker
 	server   *Server
@@ -120,7 +120,7 @@ func (st *Stream) Wait(first, second <-chan struct{}) (woke int, err error) {
 // cut breaks the connection, after asking the browser to come back within a second or so: not
 // all of them at the same moment.
 func (st *Stream) cut() {
-	_ = st.Send(fmt.Appendf(nil, "retry: %d\n\n", 250+rand.IntN(1000))) //nolint:gosec // jitter, no secret
+	_ = st.Send(fmt.Appendf(nil, "retry: %d\n\n", 250+rand.IntN(1000)))
 	panic(http.ErrAbortHandler)
 }
 

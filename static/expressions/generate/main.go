@@ -32,5 +32,5 @@ func run(views, out string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(out, script, 0o644) //nolint:gosec // a source file, for everybody to read
+	return os.WriteFile(out, script, 0o644) // a source file, for everybody to read
 }
