@@ -131,7 +131,7 @@ func (s *classes) describe(name string) *object {
 	case "LoraLoader", "LoraLoaderModelOnly":
 		slot, choices = "lora_name", s.loras
 	case "LoadImage":
-		slot, choices = "image", s.files.topLevel(folderInput)
+		slot, choices = "image", s.files.pictures(folderInput)
 	default:
 		return base
 	}

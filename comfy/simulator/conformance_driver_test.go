@@ -44,7 +44,7 @@ type client struct {
 
 func newReplay(t *testing.T, c Config) *replay {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
 	t.Cleanup(cancel)
 	r := &replay{t: t, ctx: ctx, moved: make(chan struct{})}
 	c.Gate = r.gate

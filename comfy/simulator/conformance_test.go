@@ -33,6 +33,12 @@ func TestEventsAsRecorded(t *testing.T) {
 		{"02-cached/identical-graph"},
 		{"03-outputs/batch4", "03-outputs/two-save-nodes", "03-outputs/preview-image-temp",
 			"03-outputs/save-image-websocket", "03-outputs/text-frames"},
+		{"04-post-prompt/client-prompt-ids", "04-post-prompt/same-id-twice-in-queue", "04-post-prompt/order-front-number"},
+		{"04-post-prompt/extra-data"},
+		{"04-post-prompt/partial-targets"},
+		{"04-post-prompt/input-coercion"},
+		{"05-two-clients/a3-b2"},
+		{"12-http-api/upload"},
 		{"06-cancel/interrupt-running", "06-cancel/interrupt-idle-and-bad-bodies", "06-cancel/interrupt-silent-node",
 			"06-cancel/delete-and-clear", "06-cancel/interrupt-with-pending"},
 		{"07-errors/partly-valid", "07-errors/node-exception", "07-errors/blocked-outputs"},
@@ -80,6 +86,9 @@ func compareAnswers(t *testing.T, file *transcript.File, answers map[int]transcr
 		if got.Status != x.Response.Status {
 			t.Errorf("%s: %s %s: status %d, recorded %d: %s", file.Name, x.Request.Method, x.Request.Path, got.Status,
 				x.Response.Status, *got.Body)
+		}
+		if x.Response.Status == 400 { // quotes help texts; see TestRefusalsAsRecorded
+			continue
 		}
 		if x.Response.Body == nil || !x.Response.Whole() || strings.HasPrefix(x.Request.Path, "/history?") ||
 			x.Request.Path == "/history" { // other prompts of the recorded server's day are in it

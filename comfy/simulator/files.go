@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"fmt"
+	"mime"
 	"path"
 	"slices"
 	"strconv"
@@ -119,13 +120,13 @@ func (f *files) save(folderType, prefix string, data []byte) (name, subfolder st
 	return name, subfolder
 }
 
-// topLevel lists the files that lie directly in a folder, sorted.
-func (f *files) topLevel(folderType string) []string {
+// pictures lists the pictures, by their names, that lie directly in a folder, sorted.
+func (f *files) pictures(folderType string) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	names := []string{}
 	for name := range f.folders[folderType].files {
-		if !strings.Contains(name, "/") {
+		if !strings.Contains(name, "/") && strings.HasPrefix(mime.TypeByExtension(path.Ext(name)), "image/") {
 			names = append(names, name)
 		}
 	}

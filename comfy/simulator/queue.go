@@ -21,6 +21,18 @@ func (i *item) json() []any {
 	return []any{i.number, i.id, i.graph, i.extra, anyList(i.outputs)}
 }
 
+// public returns the item without the keys that ComfyUI keeps out of its history.
+func (i *item) public() *item {
+	shown := *i
+	shown.extra = newObject()
+	for _, key := range i.extra.keys {
+		if key != "api_key_comfy_org" && key != "auth_token_comfy_org" {
+			shown.extra.set(key, i.extra.values[key])
+		}
+	}
+	return &shown
+}
+
 func anyList(list []string) []any {
 	out := make([]any, len(list))
 	for i, s := range list {

@@ -132,6 +132,13 @@ func (p *process) extraData(request *object) (*object, error) {
 
 func getQueue(p *process, w http.ResponseWriter, _ *http.Request) error {
 	running, pending := p.queue.tasks()
+	if p.sim.config.NewServer {
+		for _, list := range [][]*item{running, pending} {
+			for i := range list {
+				list[i] = list[i].public()
+			}
+		}
+	}
 	return answer(w, http.StatusOK, pairs("queue_running", listItems(running), "queue_pending", listItems(pending)))
 }
 

@@ -14,6 +14,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"easel/comfy/simulator/paint"
 )
 
 // Config describes one simulated server. The zero value is a server in the shape of 0.3.64 with previews, working as
@@ -140,6 +142,9 @@ func New(c Config) *Simulator {
 		files:  newFiles(c.MaxFiles, c.MaxBytes, c.Now),
 		ledger: newLedger(),
 		logger: c.Logger,
+	}
+	if example, err := paint.PNG(paint.Paint(paint.Scene{Text: "example"}, 64, 64), nil); err == nil {
+		s.files.store(place{folderInput, "example.png"}, example) // a fresh ComfyUI has one
 	}
 	s.classes = newClasses(c, s.files)
 	s.faults = newFaults(s)

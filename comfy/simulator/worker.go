@@ -97,7 +97,7 @@ func (w *worker) run(it *item) {
 		return
 	}
 	outputs, meta := r.shown()
-	w.p.queue.done(&entry{item: it, status: status, messages: r.messages, outputs: outputs, meta: meta,
+	w.p.queue.done(&entry{item: it.public(), status: status, messages: r.messages, outputs: outputs, meta: meta,
 		late: w.p.sim.faults.isHistoryLate()})
 	w.p.sim.faults.ended(w.p)
 	if r.client != nil {
