@@ -7,6 +7,7 @@ package db
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -22,6 +23,39 @@ func (q *Queries) BlobUsed(ctx context.Context, blob string) (bool, error) {
 	var used bool
 	err := row.Scan(&used)
 	return used, err
+}
+
+const outputOne = `-- name: OutputOne :one
+SELECT sha256, thumbnail, mime, size, created_at FROM outputs
+WHERE generation_id = $1 AND image_index = $2 AND position = $3
+`
+
+type OutputOneParams struct {
+	GenerationID uuid.UUID
+	ImageIndex   int32
+	Position     int32
+}
+
+type OutputOneRow struct {
+	SHA256    string
+	Thumbnail string
+	MIME      string
+	Size      int64
+	CreatedAt time.Time
+}
+
+// OutputOne is one stored file, by its place. It is asked for by every picture on every page.
+func (q *Queries) OutputOne(ctx context.Context, arg OutputOneParams) (OutputOneRow, error) {
+	row := q.db.QueryRow(ctx, outputOne, arg.GenerationID, arg.ImageIndex, arg.Position)
+	var i OutputOneRow
+	err := row.Scan(
+		&i.SHA256,
+		&i.Thumbnail,
+		&i.MIME,
+		&i.Size,
+		&i.CreatedAt,
+	)
+	return i, err
 }
 
 const outputsOf = `-- name: OutputsOf :many

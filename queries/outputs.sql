@@ -8,3 +8,8 @@ ORDER BY generation_id, image_index, position;
 -- name: BlobUsed :one
 SELECT (EXISTS (SELECT FROM outputs WHERE sha256 = @blob::text)
      OR EXISTS (SELECT FROM outputs WHERE thumbnail = @blob::text AND thumbnail <> ''))::boolean AS used;
+
+-- OutputOne is one stored file, by its place. It is asked for by every picture on every page.
+-- name: OutputOne :one
+SELECT sha256, thumbnail, mime, size, created_at FROM outputs
+WHERE generation_id = @generation_id AND image_index = @image_index AND position = @position;

@@ -21,6 +21,8 @@ type hub struct {
 	logger *slog.Logger
 	demo   bool
 
+	reloaded func(uuid.UUID) // told after somebody else's change was taken in; set before run
+
 	wake chan struct{} // for run: something below is dirty
 
 	mu       sync.Mutex // guards all below
@@ -215,64 +217,6 @@ func (h *hub) invalidate(id uuid.UUID, rev int64) {
 	ring(h.wake)
 }
 
-// state is the present state of a generation that is in memory.
-func (h *hub) state(id uuid.UUID) (*State, bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if r, ok := h.records[id]; ok {
-		return r.state(), true
-	}
-	for _, state := range h.recent {
-		if state.Generation.ID == id {
-			return state, true
-		}
-	}
-	return nil, false
-}
-
-// generation is a copy of a generation that is in memory.
-func (h *hub) generation(id uuid.UUID) (Generation, bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	r, ok := h.records[id]
-	if !ok {
-		return Generation{}, false
-	}
-	return r.generation.clone(), true
-}
-
-// cancelling reports whether somebody has asked for the end of a live generation.
-func (h *hub) cancelling(id uuid.UUID) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	r, ok := h.records[id]
-	return ok && r.generation.CancelRequestedAt != nil && !r.generation.Status.Ended()
-}
-
-// watch follows a generation. One that is not in memory is taken from g, if that is given, and
-// stays for as long as it is watched; without it ok is false.
-func (h *hub) watch(id uuid.UUID, g *Generation) (w *Watch[*State], ok bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	r, known := h.records[id]
-	if !known {
-		if g == nil {
-			return nil, false
-		}
-		r = h.add(*g)
-		h.publish(r, time.Now())
-	}
-	r.watchers++
-	return r.states.watch(func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		r.watchers--
-		if h.records[id] == r {
-			h.drop(r)
-		}
-	}), true
-}
-
 // follow connects a prompt_id with the generation whose progress it is.
 func (h *hub) follow(promptID string, generation uuid.UUID, image int, t *comfy.Tracker) {
 	h.mu.Lock()
@@ -310,55 +254,6 @@ func (h *hub) progressed(promptID string, step bool, at time.Time) {
 	}
 }
 
-// snapshot is what a tracker knows of a prompt; mu is held.
-func (h *hub) snapshot(promptID string) (comfy.Progress, bool) {
-	t, ok := h.tracked[promptID]
-	if !ok {
-		return comfy.Progress{}, false
-	}
-	return t.tracker.Snapshot(promptID)
-}
-
-// preview is the latest live preview of an image.
-func (h *hub) preview(id uuid.UUID, index int) (*comfy.Preview, bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	r, ok := h.records[id]
-	if !ok || index < 1 || index > len(r.generation.Images) {
-		return nil, false
-	}
-	p, ok := h.snapshot(r.generation.Images[index-1].PromptID)
-	return p.Preview, ok && p.Preview != nil
-}
-
-// setServers takes in the list of servers, in the order in which they are shown.
-func (h *hub) setServers(servers []Server) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.servers = servers
-	h.moved = true
-	ring(h.wake)
-}
-
-// setServer takes in how one server is.
-func (h *hub) setServer(id uuid.UUID, mutate func(*Server)) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for i := range h.servers {
-		if h.servers[i].ID == id {
-			list := append([]Server{}, h.servers...)
-			mutate(&list[i])
-			if list[i] == h.servers[i] {
-				return
-			}
-			h.servers = list
-			h.moved = true
-			ring(h.wake)
-			return
-		}
-	}
-}
-
 func finishedAt(s *State) time.Time {
 	if at := s.Generation.FinishedAt; at != nil {
 		return *at
@@ -375,19 +270,6 @@ func hasPicture(g *Generation) bool {
 	return false
 }
 
-// live names what has not ended.
-func (h *hub) live() []uuid.UUID {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	ids := make([]uuid.UUID, 0, len(h.records))
-	for id, r := range h.records {
-		if !r.generation.Status.Ended() {
-			ids = append(ids, id)
-		}
-	}
-	return ids
-}
-
 // setRecent takes in the newest pictures as the database has them.
 func (h *hub) setRecent(states []*State) {
 	h.mu.Lock()
@@ -398,38 +280,6 @@ func (h *hub) setRecent(states []*State) {
 	}
 	h.moved = true
 	ring(h.wake)
-}
-
-// server is how one server is.
-func (h *hub) server(id uuid.UUID) (Server, bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, s := range h.servers {
-		if s.ID == id {
-			return s, true
-		}
-	}
-	return Server{}, false
-}
-
-// anyPending reports whether an image of a live generation waits to be picked.
-func (h *hub) anyPending() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.stale) > 0 {
-		return true // not read yet: it may
-	}
-	for _, r := range h.records {
-		if r.generation.CancelRequestedAt != nil {
-			continue
-		}
-		for i := range r.generation.Images {
-			if r.generation.Images[i].Status == Pending {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // finished learns from an image that is complete how long such things take.

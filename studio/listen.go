@@ -94,8 +94,6 @@ func (s *Studio) noticed(n notice) {
 		s.hub.remove(n.Generation)
 	case n.Origin != s.config.Instance:
 		s.hub.invalidate(n.Generation, n.Rev)
-		s.wakeFollowers(n.Generation)
-		s.wakeSupervisors()
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -92,19 +93,19 @@ func (s *Studio) Attempts(ctx context.Context, id uuid.UUID) ([]Attempt, error) 
 // Output opens a stored output (or its thumbnail) of a generation: image counts from 1, output
 // from 0. ErrNotFound when there is none.
 func (s *Studio) Output(ctx context.Context, id uuid.UUID, image, output int, thumbnail bool) (*File, error) {
-	state, err := s.State(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	g := &state.Generation
-	if image < 1 || image > len(g.Images) || output < 0 || output >= len(g.Images[image-1].Outputs) {
+	if image < 1 || image > MaxImages || output < 0 || output > math.MaxInt32 {
 		return nil, ErrNotFound
 	}
-	o := g.Images[image-1].Outputs[output]
-	file := &File{SHA256: o.SHA256, MIME: o.MIME, Size: o.Size, Time: g.CreatedAt}
-	if at := g.Images[image-1].FinishedAt; at != nil {
-		file.Time = *at
+	o, err := db.One(s.queries.OutputOne(ctx, db.OutputOneParams{
+		GenerationID: id, ImageIndex: int32(image), Position: int32(output),
+	}))
+	switch {
+	case errors.Is(err, db.ErrNotFound):
+		return nil, ErrNotFound
+	case err != nil:
+		return nil, unavailable(fmt.Errorf("read output: %w", err))
 	}
+	file := &File{SHA256: o.SHA256, MIME: o.MIME, Size: o.Size, Time: o.CreatedAt}
 	if thumbnail {
 		if o.Thumbnail == "" {
 			return nil, ErrNotFound

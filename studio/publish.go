@@ -143,6 +143,7 @@ func (h *hub) reload(ctx context.Context) bool {
 	}
 	for _, g := range found {
 		h.put(g)
+		h.reloaded(g.ID)
 	}
 	return true
 }

@@ -145,6 +145,10 @@ func New(c Config) (*Studio, error) {
 		supervisors: make(map[uuid.UUID]*supervisor),
 	}
 	s.hub = newHub(s.timing.Publish, s.load, c.Logger)
+	s.hub.reloaded = func(id uuid.UUID) {
+		s.wakeFollowers(id) // it may have been cancelled
+		s.wakeSupervisors() // there may be something to pick
+	}
 	for _, server := range c.Servers {
 		s.hub.demo = s.hub.demo || server.Demo
 	}

@@ -244,3 +244,22 @@ func TestFilesMissing(t *testing.T) {
 		}
 	})
 }
+
+// Every connection to the database is cut in the middle: the listener, the jobs and the lease find
+// their way back, and the work goes on.
+func TestDatabaseCut(t *testing.T) {
+	t.Parallel()
+	w := open(t, stepping)
+	g := w.create(request("after the cut"))
+	w.atStep(2)
+	w.await(g.ID, "running", func(s *studio.State) bool { return s.Generation.Images[0].AttemptState == "running" })
+	if _, err := w.pool.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE datname = current_database() AND pid <> pg_backend_pid()`); err != nil {
+		t.Fatal(err)
+	}
+	w.stepper.Open()
+	w.awaitStatus(g.ID, studio.Complete)
+	after := w.create(request("and the next"))
+	w.awaitStatus(after.ID, studio.Complete)
+	w.once()
+}

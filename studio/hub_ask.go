@@ -1,0 +1,121 @@
+package studio
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"easel/comfy"
+)
+
+// state is the present state of a generation that is in memory.
+func (h *hub) state(id uuid.UUID) (*State, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r, ok := h.records[id]; ok {
+		return r.state(), true
+	}
+	for _, state := range h.recent {
+		if state.Generation.ID == id {
+			return state, true
+		}
+	}
+	return nil, false
+}
+
+// generation is a copy of a generation that is in memory.
+func (h *hub) generation(id uuid.UUID) (Generation, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r, ok := h.records[id]
+	if !ok {
+		return Generation{}, false
+	}
+	return r.generation.clone(), true
+}
+
+// cancelling reports whether somebody has asked for the end of a live generation.
+func (h *hub) cancelling(id uuid.UUID) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r, ok := h.records[id]
+	return ok && r.generation.CancelRequestedAt != nil && !r.generation.Status.Ended()
+}
+
+// watch follows a generation. One that is not in memory is taken from g, if that is given, and
+// stays for as long as it is watched; without it ok is false.
+func (h *hub) watch(id uuid.UUID, g *Generation) (w *Watch[*State], ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r, known := h.records[id]
+	if !known {
+		if g == nil {
+			return nil, false
+		}
+		r = h.add(*g)
+		h.publish(r, time.Now())
+	}
+	r.watchers++
+	return r.states.watch(func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		r.watchers--
+		if h.records[id] == r {
+			h.drop(r)
+		}
+	}), true
+}
+
+// snapshot is what a tracker knows of a prompt; mu is held.
+func (h *hub) snapshot(promptID string) (comfy.Progress, bool) {
+	t, ok := h.tracked[promptID]
+	if !ok {
+		return comfy.Progress{}, false
+	}
+	return t.tracker.Snapshot(promptID)
+}
+
+// preview is the latest live preview of an image.
+func (h *hub) preview(id uuid.UUID, index int) (*comfy.Preview, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r, ok := h.records[id]
+	if !ok || index < 1 || index > len(r.generation.Images) {
+		return nil, false
+	}
+	p, ok := h.snapshot(r.generation.Images[index-1].PromptID)
+	return p.Preview, ok && p.Preview != nil
+}
+
+// live names what has not ended.
+func (h *hub) live() []uuid.UUID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	ids := make([]uuid.UUID, 0, len(h.records))
+	for id, r := range h.records {
+		if !r.generation.Status.Ended() {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// anyPending reports whether an image of a live generation waits to be picked.
+func (h *hub) anyPending() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.stale) > 0 {
+		return true // not read yet: it may
+	}
+	for _, r := range h.records {
+		if r.generation.CancelRequestedAt != nil {
+			continue
+		}
+		for i := range r.generation.Images {
+			if r.generation.Images[i].Status == Pending {
+				return true
+			}
+		}
+	}
+	return false
+}
