@@ -226,7 +226,7 @@ func TestFormsOfOtherKinds(t *testing.T) {
 		{"multipart/form-data; boundary=x", "--y\r\nbroken", http.StatusBadRequest},
 		{formType, "prompt=%zz", http.StatusBadRequest},
 		{"text/plain", "prompt=x", http.StatusUnsupportedMediaType},
-		{formType, "prompt=" + strings.Repeat("x", maxFormBytes+1), http.StatusRequestEntityTooLarge},
+		{formType, "prompt=" + strings.Repeat("x", maxBodyBytes+1), http.StatusRequestEntityTooLarge},
 		{formType, "prompt=x&workflow=none", http.StatusUnprocessableEntity},
 	} {
 		if res := call(t, s, "POST", "/generations", test.body, "Content-Type", test.kind); res.StatusCode != test.status {

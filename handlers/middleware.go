@@ -11,28 +11,30 @@ import (
 	"time"
 )
 
-// Limits of a request's body.
-const (
-	maxJSONBytes = 1 << 20
-	maxFormBytes = 1 << 20
-)
+// maxBodyBytes is room for the longest prompts as a form or as JSON, several times over.
+const maxBodyBytes = 1 << 20
 
 // chain puts everything that holds for all routes around them, the outermost last.
 func (s *Server) chain() http.Handler {
 	var h http.Handler = http.HandlerFunc(s.dispatch)
-	h = limitBody(h)
+	h = limit(h)
 	h = s.sameOrigin(h)
 	h = s.checkHost(h)
 	h = s.strictHeaders(h)
 	return s.observe(h)
 }
 
-// limitBody bounds how much a body may hold and how long it may take to come.
-func limitBody(next http.Handler) http.Handler {
+// limit bounds how much a body may hold, how long it may take to come, and how long a visitor may
+// take to read the answer; streams and downloads move that along. The deadlines are set here and
+// not in http.Server, whose ReadTimeout would end streams, and so that they hold where another
+// program mounts us. net/http takes them back after each request.
+func limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rc := http.NewResponseController(w)
+		_ = rc.SetWriteDeadline(time.Now().Add(answerWait)) // a recorder in a test has no deadlines
 		if r.Body != nil && r.Body != http.NoBody {
-			r.Body = http.MaxBytesReader(w, r.Body, max(maxJSONBytes, maxFormBytes))
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyWait)) // a recorder in a test has none
+			r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
+			_ = rc.SetReadDeadline(time.Now().Add(bodyWait))
 		}
 		next.ServeHTTP(w, r)
 	})

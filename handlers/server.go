@@ -135,23 +135,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.S
 // listens next. It may be called more than once; give it to http.Server.RegisterOnShutdown.
 func (s *Server) Drain() { s.drain.Do(func() { close(s.draining) }) }
 
-// HTTPServer is a server for s with the limits that an open port needs. Streams and downloads
-// move its write deadline along.
-func (s *Server) HTTPServer(addr string) *http.Server {
-	srv := &http.Server{
-		Addr:              addr,
-		Handler:           s,
-		ReadHeaderTimeout: 5 * time.Second,
-		// No ReadTimeout: net/http ends the context of a stream when it passes. Bodies have bodyWait.
-		WriteTimeout:   answerWait,
-		IdleTimeout:    2 * time.Minute,
-		MaxHeaderBytes: 64 << 10,
-		ErrorLog:       slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
-	}
-	srv.RegisterOnShutdown(s.Drain)
-	return srv
-}
-
 // route registers f for a pattern such as "GET /gallery", under the base path.
 func (s *Server) route(pattern string, f func(http.ResponseWriter, *http.Request) error) {
 	method, path, _ := strings.Cut(pattern, " ")

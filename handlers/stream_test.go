@@ -44,7 +44,7 @@ func TestDrainCutsStreams(t *testing.T) {
 	}
 }
 
-// Shutdown of the server that HTTPServer makes does not wait for open streams.
+// Shutdown does not wait for open streams where Drain is registered with it.
 func TestShutdownWithAnOpenStream(t *testing.T) {
 	f := newStrict()
 	_, ts := serve(t, f)

@@ -291,7 +291,9 @@ func serve(t testing.TB, f Studio, edit ...func(*Config)) (*Server, *httptest.Se
 	t.Helper()
 	s := newSite(t, f, edit...)
 	ts := httptest.NewUnstartedServer(nil)
-	ts.Config = s.HTTPServer("")
+	ts.Config.Handler = s
+	ts.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	ts.Config.RegisterOnShutdown(s.Drain)
 	ts.Start()
 	t.Cleanup(func() {
 		s.Drain()
