@@ -223,6 +223,10 @@ func (s *Socket) disconnected(err error, retryIn time.Duration) {
 	s.link = nil
 	s.mu.Unlock()
 	counts := s.count(func(t *SocketStats) { t.Connected, t.FlagsAnswered = false, false })
-	s.logger.Warn("comfyui socket not connected", "err", err, "attempt", s.attempt, "retry_in", retryIn)
+	level := slog.LevelWarn
+	if s.attempt > 1 || retryIn == 0 { // said once, or asked for
+		level = slog.LevelDebug
+	}
+	s.logger.Log(context.Background(), level, "comfyui socket not connected", "err", err, "attempt", s.attempt, "retry_in", retryIn)
 	s.config.OnState(SocketState{Err: err, RetryIn: retryIn, Attempt: s.attempt, Counts: counts})
 }

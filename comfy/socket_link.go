@@ -25,7 +25,7 @@ type link struct {
 	talking   sync.WaitGroup
 
 	mu    sync.Mutex
-	cause error // why we end it; nil while we do not
+	cause error // why it ends; nil while it does not
 }
 
 // dial connects and leaves all in order if that fails.
@@ -130,6 +130,9 @@ func decode(kind int, frame []byte) (Message, error) {
 func (s *Socket) ended(l *link, err error) error {
 	l.mu.Lock()
 	cause := l.cause
+	if cause == nil {
+		l.cause = err // from here on interrupt leaves the deadline alone, which close sets for its own wait
+	}
 	l.mu.Unlock()
 	const what = "read socket"
 	switch {
