@@ -73,12 +73,12 @@ func newHub(every time.Duration, load func(context.Context, []uuid.UUID) ([]Gene
 	}
 }
 
-// put takes in a generation as the database has it. One that is known already in the same or a
-// later revision is left alone.
+// put takes in a generation as the database had it. One that is known already in the same or a
+// later revision is left alone. It may be older by now than what was marked stale while it was
+// being read, so the mark stays.
 func (h *hub) put(g Generation) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.stale, g.ID)
 	r, known := h.records[g.ID]
 	if known && r.generation.Rev >= g.Rev {
 		return

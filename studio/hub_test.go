@@ -1,0 +1,88 @@
+package studio
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Changes that arrive in another order than they were stored in end as the database has them,
+// even when the one that was missing is stored while the generation is being read.
+func TestChangesOutOfOrder(t *testing.T) {
+	t.Parallel()
+	stored := Generation{ID: uuid.New(), Status: Pending, Rev: 1, Images: []Image{{Index: 1, Status: Pending}}}
+	first := stored.clone()
+	var h *hub
+	loads := 0
+	load := func(context.Context, []uuid.UUID) ([]Generation, error) {
+		loads++
+		read := stored.clone()
+		if loads == 1 { // between this reading and its arrival the end is stored, and told
+			at := time.Now()
+			stored.Rev, stored.Status, stored.FinishedAt = 4, Failed, &at
+			stored.Images[0].Status = Failed
+			h.change(stored.ID, 4, func(*Generation) { t.Error("a change that leaves a gap was applied") })
+		}
+		return []Generation{read}, nil
+	}
+	h = newHub(time.Millisecond, load, slog.New(slog.DiscardHandler))
+	h.reloaded = func(uuid.UUID) {}
+	h.refresh()
+	h.put(first)
+	w, _ := h.watch(first.ID, nil)
+	defer w.Close()
+
+	stored = stored.clone()
+	stored.Rev, stored.Status = 3, Generating
+	h.change(first.ID, 3, func(*Generation) { t.Error("a change that leaves a gap was applied") })
+	for h.anyStale() {
+		if !h.reload(t.Context()) {
+			t.Fatal("reload failed")
+		}
+	}
+	if got := w.Latest().Generation; got.Status != Failed || got.Rev != 4 || loads != 2 {
+		t.Errorf("shown as %s in revision %d after %d readings", got.Status, got.Rev, loads)
+	}
+	h.change(first.ID, 2, func(*Generation) { t.Error("a change that was read already was applied") })
+}
+
+func (h *hub) anyStale() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.stale) > 0
+}
+
+// A watcher that does not read holds up nobody, and finds the last state when it does.
+func TestSlowWatcher(t *testing.T) {
+	t.Parallel()
+	h := newHub(time.Millisecond, nil, slog.New(slog.DiscardHandler))
+	h.put(Generation{ID: uuid.New(), Status: Pending, Rev: 1, Images: []Image{{Index: 1, Status: Pending}}})
+	var id uuid.UUID
+	for id = range h.records {
+	}
+	slow, _ := h.watch(id, nil)
+	for rev := int64(2); rev <= 1000; rev++ {
+		h.change(id, rev, func(g *Generation) { g.Status = Generating })
+	}
+	h.change(id, 1001, func(g *Generation) { g.Status, g.Images[0].Status = Complete, Complete })
+	<-slow.Changed()
+	if got := slow.Latest(); got.Generation.Status != Complete || got.Progress.Overall != 100 {
+		t.Errorf("a slow watcher sees %s, %d %%", got.Generation.Status, got.Progress.Overall)
+	}
+	select {
+	case <-slow.Changed():
+		t.Error("a thousand changes woke a watcher more than once")
+	default:
+	}
+	if len(h.records) != 1 {
+		t.Error("forgotten while somebody watches")
+	}
+	slow.Close()
+	slow.Close()
+	if len(h.records) != 0 {
+		t.Error("kept though it has ended and nobody watches")
+	}
+}
