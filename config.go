@@ -30,8 +30,7 @@ type Config struct {
 	PGUser      string `env:"EASEL_PG_USER" doc:"User that the private database runs as when Easel runs as root. Empty: postgres, then nobody."`
 
 	ComfyUIURLs []Secret `env:"COMFYUI_URL" doc:"One ComfyUI or more, comma separated; name=url gives a name. Empty: 127.0.0.1:8188, then :8000, then the built-in demo server."`
-	MaxInflight int      `env:"EASEL_COMFYUI_MAX_INFLIGHT" envDefault:"2" doc:"Prompts of ours inside one ComfyUI at one time, 1 to 8."`
-	QuotaQueued int      `env:"EASEL_QUOTA_QUEUED" envDefault:"50" doc:"Generations that one user may have waiting or running; 0: no limit."`
+	QuotaQueued int      `env:"EASEL_QUOTA_QUEUED" envDefault:"1000" doc:"Generations that one user may have waiting at one time."`
 
 	Auth            string        `env:"EASEL_AUTH" envDefault:"auto" doc:"auto: no login, loopback only. none: no login on any address; must be spelled out."`
 	LogLevel        slog.Level    `env:"EASEL_LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error."`
@@ -43,6 +42,8 @@ type Config struct {
 	DatastarJS []byte       `env:"-"` // Datastar's bundle, for builds without make generate's copy
 	NoDemo     bool         `env:"-"` // never start the built-in demo server, nor look for a ComfyUI
 	Version    string       `env:"-"` // shown in the footer; empty: from the build
+
+	sources map[string]string `env:"-"` // where Load found each variable
 }
 
 // Secret is a value whose password must not be seen: it prints redacted, everywhere.
@@ -122,11 +123,8 @@ func (c *Config) check() error {
 	if err := c.checkAddresses(); err != nil {
 		return err
 	}
-	if c.MaxInflight < 1 || c.MaxInflight > 8 {
-		return fmt.Errorf("EASEL_COMFYUI_MAX_INFLIGHT: %d is not between 1 and 8", c.MaxInflight)
-	}
-	if c.QuotaQueued < 0 {
-		return fmt.Errorf("EASEL_QUOTA_QUEUED: %d is below 0", c.QuotaQueued)
+	if c.QuotaQueued < 1 {
+		return fmt.Errorf("EASEL_QUOTA_QUEUED: %d is below 1", c.QuotaQueued)
 	}
 	if c.MaxStreams < 0 {
 		return fmt.Errorf("EASEL_MAX_STREAMS: %d is below 0", c.MaxStreams)

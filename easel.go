@@ -24,11 +24,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"easel/blob"
+	"easel/comfy"
 	"easel/comfy/simulator"
 	"easel/db"
 	"easel/db/embedded"
 	"easel/handlers"
+	"easel/handlers/metrics"
 	"easel/studio"
+	"easel/views"
 )
 
 // version is set by the linker; a plain go build takes it from the build information.
@@ -74,7 +77,7 @@ func New(ctx context.Context, config Config) (_ *App, err error) {
 	if err := os.MkdirAll(config.DataDir, 0o711); err != nil { //nolint:gosec // the private database's user must cross it
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
-	blobs, err := blob.NewFolder(config.DataDir)
+	blobs, err := blob.NewFolder(filepath.Join(config.DataDir, "images"))
 	if err != nil {
 		return nil, fmt.Errorf("open the pictures' folder: %w", err)
 	}
@@ -86,14 +89,13 @@ func New(ctx context.Context, config Config) (_ *App, err error) {
 		return nil, err
 	}
 	a.studio, err = studio.New(studio.Config{
-		Pool:        a.pool,
-		Blobs:       blobs,
-		Servers:     servers,
-		Instance:    uuid.New(),
-		Sole:        a.postgres != nil, // the folder's lock says that no other instance is alive
-		MaxInflight: config.MaxInflight,
-		QuotaQueued: config.QuotaQueued,
-		Logger:      a.logger,
+		Pool:       a.pool,
+		Blobs:      blobs,
+		Servers:    servers,
+		Instance:   uuid.New(),
+		Sole:       a.postgres != nil, // the folder's lock says that no other instance is alive
+		MaxWaiting: config.QuotaQueued,
+		Logger:     a.logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the studio: %w", err)
@@ -104,10 +106,12 @@ func New(ctx context.Context, config Config) (_ *App, err error) {
 		BaseURL:      config.BaseURL,
 		AllowedHosts: config.AllowedHosts,
 		EmbedOrigins: config.EmbedAllowedOrigins,
-		MaxStreams:   config.MaxStreams,
 		DatastarJS:   config.DatastarJS,
+		MaxStreams:   config.MaxStreams,
 		Version:      config.Version,
+		InForce:      config.inForce(),
 		Logger:       a.logger,
+		Metrics:      metrics.New(a.studio.Overview),
 	})
 	if err != nil {
 		return nil, err
@@ -125,7 +129,6 @@ func (c *Config) complete() error {
 	c.Auth = cmp.Or(c.Auth, defaults.Auth)
 	c.LogFormat = cmp.Or(c.LogFormat, defaults.LogFormat)
 	c.DataDir = cmp.Or(c.DataDir, defaults.DataDir)
-	c.MaxInflight = cmp.Or(c.MaxInflight, defaults.MaxInflight)
 	c.QuotaQueued = cmp.Or(c.QuotaQueued, defaults.QuotaQueued)
 	c.ShutdownTimeout = cmp.Or(c.ShutdownTimeout, defaults.ShutdownTimeout)
 	c.Version = cmp.Or(c.Version, Version())
@@ -186,7 +189,7 @@ func (a *App) findServers(ctx context.Context) ([]studio.ServerConfig, error) {
 		return servers, nil
 	}
 	a.demo, err = simulator.Start("127.0.0.1:0", simulator.Config{
-		Pace: simulator.DemoPace,
+		Pace: simulator.DemoPace(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start the demo server: %w", err)
@@ -198,7 +201,7 @@ func (a *App) findServers(ctx context.Context) ([]studio.ServerConfig, error) {
 func answersAsComfyUI(ctx context.Context, address string) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	client, err := comfyClient(address)
+	client, err := comfy.NewClient(address, comfy.ClientOptions{})
 	if err != nil {
 		return false
 	}
@@ -239,7 +242,7 @@ func (a *App) Run(ctx context.Context) error {
 func (a *App) Close() error {
 	var errs []error
 	if a.demo != nil {
-		errs = append(errs, a.demo.Close())
+		a.demo.Close()
 	}
 	if a.pool != nil {
 		a.pool.Close()
@@ -270,4 +273,14 @@ func (a *App) Summary() string {
 		server = "a ComfyUI found on this machine"
 	}
 	return fmt.Sprintf("single user, %s, %s", database, server)
+}
+
+// inForce is the configuration as the settings page shows it.
+func (c *Config) inForce() []views.InForce {
+	settings := c.settings()
+	shown := make([]views.InForce, len(settings))
+	for i, s := range settings {
+		shown[i] = views.InForce{Name: s.Name, Value: s.Value, Source: s.Source}
+	}
+	return shown
 }

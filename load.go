@@ -75,7 +75,8 @@ func Load(from Sources) (c Config, settings []Setting, err error) {
 	if err := c.check(); err != nil {
 		return Config{}, nil, err
 	}
-	return c, c.settings(sources), nil
+	c.sources = sources
+	return c, c.settings(), nil
 }
 
 // variables lists the names that Config reads, in its order.
@@ -211,7 +212,8 @@ func plainParseError(err error) error {
 	return parse.Err
 }
 
-func (c *Config) settings(sources map[string]string) []Setting {
+// settings lists what is in force. A configuration made by hand has no sources to name.
+func (c *Config) settings() []Setting {
 	var settings []Setting
 	for field, value := range reflect.ValueOf(c).Elem().Fields() {
 		name := field.Tag.Get("env")
@@ -226,7 +228,7 @@ func (c *Config) settings(sources map[string]string) []Setting {
 			}
 			text = strings.Join(parts, ",")
 		}
-		settings = append(settings, Setting{Name: name, Value: text, Source: cmp.Or(sources[name], "default"), Doc: field.Tag.Get("doc")})
+		settings = append(settings, Setting{Name: name, Value: text, Source: cmp.Or(c.sources[name], "default"), Doc: field.Tag.Get("doc")})
 	}
 	return settings
 }

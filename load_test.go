@@ -81,7 +81,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"base URL", []string{"EASEL_BASE_URL=pictures"}, "", "is not an http or https address"},
 		{"embed origin with a path", []string{"EASEL_EMBED_ALLOWED_ORIGINS=https://a.example/x"}, "", "is not an origin"},
 		{"embed origin breaking out", []string{"EASEL_EMBED_ALLOWED_ORIGINS=https://a.example; script-src *"}, "", "is not an origin"},
-		{"inflight", []string{"EASEL_COMFYUI_MAX_INFLIGHT=0"}, "", "is not between 1 and 8"},
+		{"no room to wait", []string{"EASEL_QUOTA_QUEUED=0"}, "", "is below 1"},
 		{"log format", []string{"EASEL_LOG_FORMAT=xml"}, "", "is not auto, text or json"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -24,23 +24,30 @@ import (
 // startWait bounds a start: the first one makes a database, with the race detector on two cores.
 const startWait = 90 * time.Second
 
-// built is the folder of the binary, once there is one.
+// built is the folder of the binaries, once there is one.
 var built string
 
-var binary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "easel-binary-")
-	if err != nil {
-		return "", err
+var (
+	binary = sync.OnceValues(func() (string, error) { return build("-race") })
+	plain  = sync.OnceValues(func() (string, error) { return build() })
+)
+
+func build(flags ...string) (string, error) {
+	if built == "" {
+		dir, err := os.MkdirTemp("", "easel-binary-")
+		if err != nil {
+			return "", err
+		}
+		built = dir
 	}
-	built = dir
-	path := filepath.Join(dir, "easel")
-	build := exec.CommandContext(context.Background(), "go", "build", "-race", "-o", path, "./cmd/easel")
-	build.Dir = Root()
-	if out, err := build.CombinedOutput(); err != nil {
+	path := filepath.Join(built, "easel"+strings.Join(flags, ""))
+	command := exec.CommandContext(context.Background(), "go", append(append([]string{"build"}, flags...), "-o", path, "./cmd/easel")...)
+	command.Dir = Root()
+	if out, err := command.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build easel: %w\n%s", err, out)
 	}
 	return path, nil
-})
+}
 
 // Root is the folder of the repository.
 func Root() string {
@@ -48,10 +55,14 @@ func Root() string {
 	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
 }
 
-// Binary builds easel with the race detector, once in a test process.
-func Binary(t testing.TB) string {
+// Binary builds easel, once in a test process: with the race detector, or plain for measuring.
+func Binary(t testing.TB, measuring bool) string {
 	t.Helper()
-	path, err := binary()
+	builder := binary
+	if measuring {
+		builder = plain
+	}
+	path, err := builder()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,6 +81,7 @@ type Options struct {
 	ComfyUI string   // COMFYUI_URL; empty: the built-in demo
 	DataDir string   // empty: a fresh folder that lives as long as the test
 	Env     []string // NAME=VALUE
+	Plain   bool     // without the race detector, and quiet: for measuring
 }
 
 // Easel is one running program.
@@ -117,10 +129,14 @@ func Start(t testing.TB, o Options) *Easel {
 func (e *Easel) start() {
 	e.t.Helper()
 	e.log = &lockedBuffer{}
-	e.command = exec.CommandContext(context.WithoutCancel(e.t.Context()), Binary(e.t))
+	e.command = exec.CommandContext(context.WithoutCancel(e.t.Context()), Binary(e.t, e.options.Plain))
+	level := "debug"
+	if e.options.Plain {
+		level = "warn"
+	}
 	e.command.Env = append(os.Environ(),
 		"EASEL_LISTEN="+e.listen, "EASEL_DATA_DIR="+e.DataDir, "COMFYUI_URL="+e.options.ComfyUI,
-		"EASEL_LOG_FORMAT=json", "EASEL_LOG_LEVEL=debug", "PORT=", "DATABASE_URL=", "GORACE=halt_on_error=0 exitcode=66")
+		"EASEL_LOG_FORMAT=json", "EASEL_LOG_LEVEL="+level, "PORT=", "DATABASE_URL=", "GORACE=halt_on_error=0 exitcode=66")
 	e.command.Env = append(e.command.Env, e.options.Env...)
 	stderr, err := e.command.StderrPipe()
 	if err != nil {
@@ -194,6 +210,9 @@ func (e *Easel) Restart() {
 	<-e.ended
 	e.start()
 }
+
+// PID is the running program's process id.
+func (e *Easel) PID() int { return e.command.Process.Pid }
 
 // Signal sends a signal to the running program.
 func (e *Easel) Signal(s os.Signal) { _ = e.command.Process.Signal(s) }
