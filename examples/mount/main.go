@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -32,7 +33,7 @@ const studioPath = "/studio"
 
 func main() {
 	listen := flag.String("listen", "127.0.0.1:8090", "address to listen on")
-	data := flag.String("data", "mount-data", "folder of pictures and the private database")
+	data := flag.String("data", filepath.Join(os.TempDir(), "easel-mount"), "folder of pictures and the private database")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
