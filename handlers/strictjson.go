@@ -38,8 +38,8 @@ func strictObject(body []byte) (object members, problems []studio.FieldError, er
 		if fault := textFault(raw); fault != "" {
 			problems = append(problems, studio.FieldError{Field: name, Message: fault})
 		}
-		if fault := textFault([]byte(name)); fault != "" || strings.ContainsRune(name, 0) {
-			problems = append(problems, studio.FieldError{Field: strings.ToValidUTF8(name, "\uFFFD"), Message: "is not a name that can be used"})
+		if strings.ContainsAny(name, "\x00\uFFFD") { // the latter stands for what could not be read
+			problems = append(problems, studio.FieldError{Field: name, Message: "is not a name that can be used"})
 		}
 		if string(raw) == "null" {
 			delete(object, name)
