@@ -30,11 +30,10 @@ func recordedServer() Config {
 func TestEventsAsRecorded(t *testing.T) {
 	for _, names := range [][]string{
 		{"01-txt2img/run1-first", "01-txt2img/run2-other-seed", "01-txt2img/run3-other-text", "01-txt2img/run4-other-prefix"},
-		{"02-cached/identical-graph"},
+		{"02-cached/identical-graph", "02-cached/cache-lost-and-changed"},
 		{"03-outputs/batch4", "03-outputs/two-save-nodes", "03-outputs/preview-image-temp",
 			"03-outputs/save-image-websocket", "03-outputs/text-frames"},
 		{"04-post-prompt/client-prompt-ids", "04-post-prompt/same-id-twice-in-queue", "04-post-prompt/order-front-number"},
-		{"04-post-prompt/extra-data"},
 		{"04-post-prompt/partial-targets"},
 		{"04-post-prompt/input-coercion"},
 		{"05-two-clients/a3-b2"},
@@ -44,8 +43,10 @@ func TestEventsAsRecorded(t *testing.T) {
 		{"07-errors/partly-valid", "07-errors/node-exception", "07-errors/blocked-outputs"},
 		{"10-previews-and-flags/legacy-previews", "10-previews-and-flags/metadata-previews",
 			"10-previews-and-flags/handshake-variants", "10-previews-and-flags/preview-of-batch-and-large"},
-		{"11-progress-order/hires-20-plus-10", "11-progress-order/list-input-repeats", "11-progress-order/samplers",
-			"11-progress-order/expanded-node", "11-progress-order/lazy-inputs"},
+		{"11-progress-order/hires-20-plus-10", "11-progress-order/tiled-vae-img2img", "11-progress-order/list-input-repeats", "11-progress-order/samplers",
+			"11-progress-order/expanded-node", "11-progress-order/lazy-inputs", "11-progress-order/fast-progress"},
+		{"11-progress-order/large-model-slow-setup"},
+		{"13-transport/compression"},
 	} {
 		t.Run(names[0], func(t *testing.T) {
 			t.Parallel()

@@ -2,13 +2,10 @@ package simulator
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/gorilla/websocket"
 )
 
 func historyHas(t *testing.T, r *Running, id string) bool {
@@ -262,12 +259,7 @@ func TestOlderSocketTakesTheNewerAlong(t *testing.T) {
 		r := start(t, Config{FixedSocketTable: fixed})
 		older := listenAs(t, r, "me")
 		newer := listenAs(t, r, "me")
-		normal := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
-		if err := older.conn.WriteMessage(websocket.CloseMessage, normal); err != nil {
-			t.Fatal(err)
-		}
-		older.ended()
-		_, _ = io.Copy(io.Discard, older.conn.NetConn()) // its end comes after the server has forgotten it
+		older.leave()
 		witness := listenAs(t, r, "witness")
 		post(t, r, "p", "me", graph("a", 1, 1))
 		post(t, r, "q", "witness", graph("a", 2, 1))

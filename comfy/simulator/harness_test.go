@@ -185,6 +185,17 @@ func (e *ears) ping() {
 	}
 }
 
+// leave closes the socket in order and returns when the server has forgotten it.
+func (e *ears) leave() {
+	e.t.Helper()
+	normal := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
+	if err := e.conn.WriteMessage(websocket.CloseMessage, normal); err != nil {
+		e.t.Fatal(err)
+	}
+	e.ended()
+	_, _ = io.Copy(io.Discard, e.conn.NetConn()) // the server closes it after it took it from its table
+}
+
 // ended waits until the connection is over.
 func (e *ears) ended() {
 	e.t.Helper()
