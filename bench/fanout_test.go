@@ -50,24 +50,32 @@ type subject struct {
 	end   []byte                 // what the last event holds
 }
 
-// script holds the simulator at the first step until all watchers are there, and notes when each step was sent.
+// script holds the simulator at the first step until all watchers are there, and behind the last
+// until they have it: what is measured is the delivery of steps, not the finishing of a picture.
 type script struct {
 	epoch time.Time
 	ready chan struct{}
+	over  chan struct{}
 
 	mu   sync.Mutex
 	sent []time.Duration // by step
 }
 
 func (s *script) pass(ctx context.Context, at simulator.Point) {
-	if at.Stage != simulator.StageStep {
-		return
-	}
-	if at.Step == 1 {
+	hold := func(until chan struct{}) {
 		select {
-		case <-s.ready:
+		case <-until:
 		case <-ctx.Done():
 		}
+	}
+	switch {
+	case at.Stage == simulator.StageNode && at.Class == "VAEDecode":
+		hold(s.over)
+		return
+	case at.Stage != simulator.StageStep:
+		return
+	case at.Step == 1:
+		hold(s.ready)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,7 +84,7 @@ func (s *script) pass(ctx context.Context, at simulator.Point) {
 
 func benchFanout(b *testing.B, watchers int, start func(*testing.B, *simulator.Running) subject) {
 	for range b.N {
-		run := &script{epoch: time.Now(), ready: make(chan struct{}), sent: make([]time.Duration, benchSteps+1)}
+		run := &script{epoch: time.Now(), ready: make(chan struct{}), over: make(chan struct{}), sent: make([]time.Duration, benchSteps+1)}
 		comfy, err := simulator.Start("127.0.0.1:0", simulator.Config{Models: []string{"bench.safetensors"}, NoPreviews: true, Pace: simulator.Pace{Step: stepEvery}, Gate: run.pass})
 		if err != nil {
 			b.Fatal(err)
@@ -93,7 +101,7 @@ func benchFanout(b *testing.B, watchers int, start func(*testing.B, *simulator.R
 			b.Fatal(err)
 		}
 		close(run.ready)
-		crowd.done.Wait()
+		crowd.last.Wait()
 		after, err := cpuTime(under.pid)
 		if err != nil {
 			b.Fatal(err)
@@ -102,6 +110,8 @@ func benchFanout(b *testing.B, watchers int, start func(*testing.B, *simulator.R
 		if err != nil {
 			b.Fatal(err)
 		}
+		close(run.over)
+		crowd.done.Wait()
 		cancel()
 		crowd.close()
 		comfy.Close()

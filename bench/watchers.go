@@ -16,6 +16,7 @@ import (
 type crowd struct {
 	steps int
 	done  sync.WaitGroup
+	last  sync.WaitGroup // one for each watcher that has not seen the last step
 	conns []net.Conn
 
 	mu       sync.Mutex
@@ -44,6 +45,7 @@ func gather(ctx context.Context, rawURL string, n, steps int, end []byte, epoch 
 			return nil, err
 		}
 		c.conns = append(c.conns, conn)
+		c.last.Add(1)
 		c.done.Go(func() {
 			c.read(conn, host, "/"+path, end, epoch, func(err error) { opened <- err; <-gate })
 		})
@@ -70,6 +72,8 @@ func (c *crowd) read(conn net.Conn, host, path string, end []byte, epoch time.Ti
 	_, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", path, host)
 	buffer := make([]byte, 0, 8192)
 	first, seen, events := true, 0, 0
+	seenLast := sync.OnceFunc(c.last.Done)
+	defer seenLast()
 	var at []time.Duration
 	var which []int
 	finished := false
@@ -99,6 +103,9 @@ func (c *crowd) read(conn net.Conn, host, path string, end []byte, epoch time.Ti
 				if step := leadingInt(event[j+len(stepField):]); step > seen {
 					seen = step
 					at, which = append(at, now), append(which, step)
+					if step >= c.steps {
+						seenLast()
+					}
 				}
 			}
 			finished = finished || bytes.Contains(event, end)

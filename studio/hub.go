@@ -45,8 +45,8 @@ type record struct {
 	generation Generation
 	states     topic[*State]
 	watchers   int
-	position   int  // in the queue, from 1; 0: not waiting
-	dirty      bool // its progress has changed since the last state
+	position   int       // in the queue, from 1; 0: not waiting
+	dirtied    time.Time // its progress has changed since the last state, first at this time; zero: it has not
 	published  time.Time
 }
 
@@ -249,7 +249,9 @@ func (h *hub) progressed(promptID string, step bool, at time.Time) {
 		h.tracked[promptID] = t
 	}
 	if r, ok := h.records[t.generation]; ok {
-		r.dirty = true
+		if r.dirtied.IsZero() {
+			r.dirtied = time.Now()
+		}
 		ring(h.wake)
 	}
 }

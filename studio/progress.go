@@ -135,7 +135,7 @@ func (p *Progress) take(s *comfy.Progress, learned pace) {
 	}
 	switch {
 	case p.Phase == comfy.PhaseInference && s.StepTime > 0:
-		p.ETA = time.Duration(max(s.StepsPlanned-s.StepsDone, 0))*s.StepTime + learned.finish
+		p.ETA = time.Duration(max(s.StepsPlanned-s.StepsDone, 0))*s.StepTime + learned.finishing(s.StepTime)
 		p.ETAKnown = true
 	case p.Phase == comfy.PhaseFinishing && learned.finish > 0:
 		p.ETA, p.ETAKnown = learned.finish, true
@@ -209,14 +209,20 @@ func (p *Progress) expect(g *Generation, images []ImageProgress, position int, l
 	if g.Status.Ended() || p.Cancelling {
 		return
 	}
+	another := learned.image // time of an image that has not begun
+	for i := range images {
+		if step := images[i].StepTime; another == 0 && step > 0 {
+			another = time.Duration(images[i].TotalSteps)*step + learned.finishing(step)
+		}
+	}
 	var eta time.Duration
 	for i := range images {
 		switch {
 		case g.Images[i].Status.Ended():
 		case images[i].ETAKnown:
 			eta += images[i].ETA
-		case learned.image > 0:
-			eta += learned.image
+		case another > 0:
+			eta += another
 		default:
 			return
 		}

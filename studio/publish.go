@@ -26,7 +26,7 @@ func (h *hub) publish(r *record, now time.Time) {
 		state.Rev = prev.Rev
 	}
 	state.Rev++
-	r.dirty = false
+	r.dirtied = time.Time{}
 	r.published = now
 	r.states.set(state)
 	h.nudged = true
@@ -54,12 +54,17 @@ func (h *hub) run(ctx context.Context) error {
 	}
 }
 
+// gather is how long a first change waits for those that come with it: ComfyUI tells of one step
+// in two messages, and the state between them would hold up the one that counts. Measured with
+// ten steps a second: without it the median step was shown 80 ms late.
+const gather = 3 * time.Millisecond
+
 // flush publishes what is dirty and due. again is how long until the next is due; 0: nothing is.
 func (h *hub) flush(now time.Time) (again time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	later := func(since time.Time) bool {
-		wait := h.every - now.Sub(since)
+	later := func(since time.Time, least time.Duration) bool {
+		wait := least - now.Sub(since)
 		if wait <= 0 {
 			return false
 		}
@@ -69,11 +74,12 @@ func (h *hub) flush(now time.Time) (again time.Duration) {
 		return true
 	}
 	for _, r := range h.records {
-		if r.dirty && !later(r.published) {
-			h.publish(r, now)
+		if r.dirtied.IsZero() || later(r.published, h.every) || later(r.dirtied, gather) {
+			continue
 		}
+		h.publish(r, now)
 	}
-	if (h.moved || h.nudged) && !later(h.made) {
+	if (h.moved || h.nudged) && !later(h.made, h.every) {
 		h.oversee(now)
 	}
 	return again

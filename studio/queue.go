@@ -107,6 +107,15 @@ func (p pace) learn(image, finish time.Duration) pace {
 	return pace{image: smooth(p.image, image), finish: smooth(p.finish, finish)}
 }
 
+// finishing foretells what follows the last sampler step. Before the first image was seen it is the
+// time of three steps: decoding takes about two of them, storing about one.
+func (p pace) finishing(step time.Duration) time.Duration {
+	if p.finish > 0 {
+		return p.finish
+	}
+	return 3 * step
+}
+
 // smooth follows what comes with a third of each difference: quick to notice another workflow,
 // slow to believe one slow run.
 func smooth(old, seen time.Duration) time.Duration {

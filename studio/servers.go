@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 
 	"github.com/google/uuid"
 
@@ -52,6 +53,20 @@ func (s *Studio) configure(ctx context.Context) ([]*supervisor, error) {
 	s.hub.setServers(shown)
 	s.hub.refresh()
 	return list, nil
+}
+
+// asConfigured is what is known of the servers before the database was asked: that there are some.
+func asConfigured(servers []ServerConfig) []Server {
+	shown := make([]Server, 0, len(servers))
+	for _, c := range servers {
+		address := c.URL
+		if u, err := url.Parse(c.URL); err == nil {
+			u.User = nil
+			address = u.String()
+		}
+		shown = append(shown, Server{Name: c.Name, URL: address, Demo: c.Demo, State: ServerUnknown})
+	}
+	return shown
 }
 
 func (s *Studio) configureServer(ctx context.Context, c ServerConfig) (uuid.UUID, error) {

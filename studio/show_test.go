@@ -8,7 +8,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"easel/blob"
 	"easel/comfy"
+	"easel/db/dbtest"
 	"easel/studio"
 )
 
@@ -51,6 +53,28 @@ func TestShownWhileRunning(t *testing.T) {
 	})
 	if _, ok := w.studio.Preview(g.ID, 1); ok {
 		t.Error("a live preview of a generation that has ended")
+	}
+}
+
+// Pages may be asked for before Run has read the database: the servers of the configuration are
+// there, without what is secret in their addresses.
+func TestServersBeforeRun(t *testing.T) {
+	t.Parallel()
+	blobs, err := blob.NewFolder(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer blobs.Close()
+	s, err := studio.New(studio.Config{
+		Pool: dbtest.New(t, dbtest.With("river", studio.Migrate)), Blobs: blobs,
+		Servers: []studio.ServerConfig{{Name: "big", URL: "http://me:secret@127.0.0.1:1"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := studio.Server{Name: "big", URL: "http://127.0.0.1:1", State: studio.ServerUnknown}
+	if got := s.Overview().Servers; len(got) != 1 || got[0] != want {
+		t.Errorf("servers = %+v, want %+v", got, want)
 	}
 }
 

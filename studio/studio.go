@@ -68,7 +68,7 @@ type Timing struct {
 	StalledRetry time.Duration // 5 min between two tries to mend a stalled socket
 	Health       time.Duration // 10 s between two looks at the server itself
 
-	Publish     time.Duration // 100 ms: at most one state of mere progress a generation in this time
+	Publish     time.Duration // 25 ms: at most one state of mere progress a generation in this time
 	RetryFinish time.Duration // 1 s, doubled up to 1 min: between two tries to fetch files
 	JobPoll     time.Duration // 5 s: look for jobs whose time has come; a notice of a new one comes sooner
 }
@@ -88,7 +88,7 @@ func (t Timing) withDefaults() Timing {
 		Silence:      cmp.Or(t.Silence, 30*time.Second),
 		StalledRetry: cmp.Or(t.StalledRetry, 5*time.Minute),
 		Health:       cmp.Or(t.Health, 10*time.Second),
-		Publish:      cmp.Or(t.Publish, 100*time.Millisecond),
+		Publish:      cmp.Or(t.Publish, 25*time.Millisecond),
 		RetryFinish:  cmp.Or(t.RetryFinish, time.Second),
 		JobPoll:      cmp.Or(t.JobPoll, 5*time.Second),
 	}
@@ -152,6 +152,7 @@ func New(c Config) (*Studio, error) {
 	for _, server := range c.Servers {
 		s.hub.demo = s.hub.demo || server.Demo
 	}
+	s.hub.setServers(asConfigured(c.Servers)) // a page that is asked for before Run has read more
 	s.hub.refresh()
 	var err error
 	if s.river, err = s.newRiver(); err != nil {
