@@ -1,6 +1,9 @@
 package workflow
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // TextToImage is the id of the built-in workflow that is used when none is named.
 const TextToImage = "text-to-image"
@@ -170,9 +173,12 @@ func (w *Workflow) seedMax(field Field, infos []*ObjectInfo) uint64 {
 }
 
 // choose unites the servers' lists, in the order of the first that has an entry. On one server
-// an entry counts only when every target of the field takes it.
+// an entry counts only when every target of the field takes it. The default of a field that has
+// none is the first entry that all the servers offer: a record then names what drew the picture.
+// Where they have nothing in common each settles for its own first.
 func (w *Workflow) choose(ff *FormField, field Field, infos []*ObjectInfo) {
-	seen := map[string]bool{}
+	offers := map[string]int{} // how many servers have the entry
+	servers := 0
 	for _, info := range infos {
 		var common []string
 		for i, in := range w.inputs(field, []*ObjectInfo{info}) {
@@ -185,14 +191,27 @@ func (w *Workflow) choose(ff *FormField, field Field, infos []*ObjectInfo) {
 				common = both(common, in.Choices)
 			}
 		}
+		if len(common) > 0 {
+			servers++
+		}
+		here := map[string]bool{}
 		for _, c := range common {
-			if !seen[c] {
-				seen[c] = true
+			if here[c] {
+				continue
+			}
+			here[c] = true
+			if offers[c]++; offers[c] == 1 {
 				ff.Choices = append(ff.Choices, c)
 			}
 		}
 	}
-	if d, ok := ff.Default.(string); ok && len(ff.Choices) > 0 && !seen[d] {
+	switch d, ok := ff.Default.(string); {
+	case len(ff.Choices) == 0:
+	case !ok:
+		if at := slices.IndexFunc(ff.Choices, func(c string) bool { return offers[c] == servers }); at >= 0 {
+			ff.Default = ff.Choices[at]
+		}
+	case offers[d] == 0:
 		ff.Default = ff.Choices[0]
 	}
 }

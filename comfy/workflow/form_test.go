@@ -45,8 +45,8 @@ func TestBuiltinForm(t *testing.T) {
 		t.Errorf("guidance = %+v", guidance)
 	}
 	model := field(t, f, "model")
-	if !slices.Equal(model.Choices, []string{"full-random-sd15.safetensors", "tiny-random-sd15.safetensors"}) || model.Default != nil {
-		t.Errorf("model = %+v", model)
+	if !slices.Equal(model.Choices, []string{"full-random-sd15.safetensors", "tiny-random-sd15.safetensors"}) || model.Default != "full-random-sd15.safetensors" {
+		t.Errorf("model = %+v, want the first as its default", model)
 	}
 	if sampler := field(t, f, "sampler"); len(sampler.Choices) < 30 || sampler.Default != "euler" {
 		t.Errorf("sampler = %+v", sampler)
@@ -67,7 +67,7 @@ func TestFormWithoutServers(t *testing.T) {
 	if width := field(t, f, "width"); !width.Bounded || width.Max != 16384 || width.Step != 8 {
 		t.Errorf("width = %+v, want the workflow's own bounds", width)
 	}
-	if model := field(t, f, "model"); model.Choices != nil {
+	if model := field(t, f, "model"); model.Choices != nil || model.Default != nil {
 		t.Errorf("model = %+v, want open choices", model)
 	}
 }
@@ -86,8 +86,16 @@ func TestFormOfSeveralServers(t *testing.T) {
 	b := server(t, `"y","z"`, `"heun"`, `"min": 16, "max": 4096, "step": 64`, `"max": 9223372036854775807`)
 	none := info(t, `{"LoadImage":{}}`)
 	f := builtin(t).Form(a, none, b)
-	if got := field(t, f, "model").Choices; !slices.Equal(got, []string{"x", "y", "z"}) {
+	model := field(t, f, "model")
+	if got := model.Choices; !slices.Equal(got, []string{"x", "y", "z"}) {
 		t.Errorf("models = %v, want the union", got)
+	}
+	if model.Default != "y" {
+		t.Errorf("default = %v, want the first model that both servers have", model.Default)
+	}
+	strangers := builtin(t).Form(a, server(t, `"z"`, `"heun"`, ``, ``))
+	if got := field(t, strangers, "model").Default; got != nil {
+		t.Errorf("default = %v although no server has what another has", got)
 	}
 	width := field(t, f, "width")
 	if width.Min != 32 || width.Max != 2048 || width.Step != 64 {

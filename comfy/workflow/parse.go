@@ -22,7 +22,7 @@ type Problem struct {
 // Numbers may come as JSON numbers or as decimal text, the way a plain form sends them; 1e3, NaN
 // and digits of other scripts are refused. An absent, null or (but for texts) empty value takes
 // the default. A seed that is absent, empty or negative stays absent in Values, for the caller to
-// draw one, up to SeedMax; so does a choice without a default (a model), for the server to settle.
+// draw one, up to SeedMax; so does a choice without a default, for the server to settle.
 //
 // Values are complete only when there are no problems. Problems come in the order of the form,
 // then unknown names.

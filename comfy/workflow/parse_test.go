@@ -55,10 +55,10 @@ func TestDefaults(t *testing.T) {
 	}
 	want := Values{
 		"prompt": "", "negativePrompt": "", "width": int64(768), "height": int64(768), "steps": int64(20),
-		"guidance": float64(7), "sampler": "euler", "scheduler": "normal",
+		"guidance": float64(7), "sampler": "euler", "scheduler": "normal", "model": "full-random-sd15.safetensors",
 	}
 	if !reflect.DeepEqual(values, want) {
-		t.Errorf("values = %v, want %v: neither a model nor a seed", values, want)
+		t.Errorf("values = %v, want %v: no seed", values, want)
 	}
 }
 
@@ -210,7 +210,7 @@ func TestChoices(t *testing.T) {
 	checkTries(t, "model", []try{
 		{`"tiny-random-sd15"`, nil, "Model has no choice “tiny-random-sd15”. Did you mean “tiny-random-sd15.safetensors”?"},
 		{`"tiny-random-sd15.safetensors"`, "tiny-random-sd15.safetensors", ""},
-		{`""`, nil, ""},
+		{`""`, "full-random-sd15.safetensors", ""},
 	})
 	long := `"` + strings.Repeat("model", 10_000) + `"`
 	if _, complaint := attempt(t, "model", long); len(complaint) > 300 {
