@@ -97,6 +97,9 @@ func (s *Server) apiServers(w http.ResponseWriter, _ *http.Request) error {
 		Servers []serverJSON `json:"servers"`
 	}{[]serverJSON{}}
 	for _, server := range s.studio.Overview().Servers {
+		if server.ID == uuid.Nil {
+			continue // in the first moment of the process: its id is still to be read
+		}
 		shown := serverJSON{
 			ID: server.ID, Name: server.Name, URL: server.URL, Demo: server.Demo, State: server.State,
 			Version: known(server.Version), Device: known(server.Device), Queue: server.Queue,

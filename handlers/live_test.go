@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"easel/comfy"
 	"easel/studio"
 )
 
@@ -309,6 +310,15 @@ func TestProgressViewInWords(t *testing.T) {
 	if !got.Known || got.Percent != 25 || got.ETA != "about 15 seconds left" || got.Pass != "pass 1 of 2" || got.Pace != "1600" {
 		t.Errorf("sampling: %+v", got)
 	}
+	p.Phase, p.Percentage = comfy.PhaseFinishing, 100
+	if got := progressView(p); !got.Known || got.Percent != 99 {
+		t.Errorf("finishing: %+v, want the last hundredth held back", got)
+	}
+	p.Phase = comfy.PhaseComplete
+	if got := progressView(p); got.Percent != 100 {
+		t.Errorf("complete: %+v", got)
+	}
+	p.Phase, p.Percentage = comfy.PhaseInference, 25
 	p.Reused = true
 	if progressView(p).Known {
 		t.Error("a reused result shows steps that were never made")

@@ -111,12 +111,16 @@ func phaseOf(status studio.Status) comfy.Phase {
 var barPaces = []int{100, 200, 400, 800, 1600, 3200}
 
 // progressView is p in the words of the page. The number is that of the sampler's steps, as
-// programs see it too; until there are any, and when none will come, the bar only breathes.
+// programs see it too; until there are any, and when none will come, the bar only breathes. People
+// take a full bar for the end, so the last hundredth waits for that: decoding and storing follow.
 func progressView(p studio.Progress) views.Progress {
 	shown := views.Progress{
 		Phase: string(p.Phase), Line: p.Status, Percent: p.Percentage, Cancelling: p.Cancelling,
 		Known: p.Phase == comfy.PhaseComplete ||
 			!p.Reused && p.TotalSteps > 0 && (p.Phase == comfy.PhaseInference || p.Phase == comfy.PhaseFinishing),
+	}
+	if p.Phase != comfy.PhaseComplete {
+		shown.Percent = min(shown.Percent, 99)
 	}
 	if p.Phase == "" {
 		shown.Phase = string(comfy.PhaseQueued)
