@@ -32,7 +32,7 @@ const closePatience = 10 * time.Second
 // goroutines are left.
 func Main(m *testing.M, options ...goleak.Option) {
 	code := m.Run()
-	if err := stopServer(); err != nil {
+	if err := Stop(); err != nil {
 		fmt.Fprintln(os.Stderr, "dbtest:", err)
 		code = 1
 	}

@@ -39,7 +39,7 @@ type server struct {
 
 var (
 	sharedServer = sync.OnceValues(startServer)
-	started      *server // for stopServer, which must not start one
+	started      *server // for Stop, which must not start one
 )
 
 func startServer() (*server, error) {
@@ -89,8 +89,9 @@ func (s *server) startPrivate(ctx context.Context) error {
 	return nil
 }
 
-// stopServer ends what this process started. It runs when all tests have ended.
-func stopServer() error {
+// Stop ends what this process started, when all tests have ended: for a TestMain that has more to
+// end than Main does.
+func Stop() error {
 	if started == nil {
 		return nil
 	}
