@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gorilla/websocket"
-
 	"easel/comfy/transcript"
+
+	"github.com/gorilla/websocket"
 )
 
 // replay does again, on a simulator, what a recording's clients did. The simulator's worker is held at its gate so
@@ -44,7 +44,7 @@ type client struct {
 
 func newReplay(t *testing.T, c Config) *replay {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	r := &replay{t: t, ctx: ctx, moved: make(chan struct{})}
 	c.Gate = r.gate
@@ -165,6 +165,10 @@ func (r *replay) run(file *transcript.File) map[int]transcript.Entry {
 		switch e.Kind {
 		case transcript.HTTPRequest, transcript.WSConnect, transcript.WSSend, transcript.WSClosed:
 			r.settle(file, i)
+		case transcript.WSReceive:
+			if isFlags(e) { // from here on previews have the other form
+				r.settle(file, i+1)
+			}
 		}
 		switch e.Kind {
 		case transcript.HTTPRequest:
@@ -265,8 +269,10 @@ func (r *replay) request(e transcript.Entry) transcript.Entry {
 		r.t.Fatalf("%s %s: %v", e.Method, e.Path, err)
 	}
 	text := string(answer)
-	return transcript.Entry{Status: response.StatusCode, Body: &text, BodyLen: len(answer),
-		Headers: map[string]string{"Content-Type": response.Header.Get("Content-Type")}}
+	return transcript.Entry{
+		Status: response.StatusCode, Body: &text, BodyLen: len(answer),
+		Headers: map[string]string{"Content-Type": response.Header.Get("Content-Type")},
+	}
 }
 
 func (r *replay) connect(e transcript.Entry) {

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"easel/comfy/transcript"
+
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
-
-	"easel/comfy/transcript"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -20,8 +20,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func recordedServer() Config {
 	return Config{
 		BenchNodes: true,
-		Models:     []string{"full-random-sd15.safetensors", "tiny-random-sd15.safetensors"},
-		LoRAs:      []string{"tiny-random-lora.safetensors"},
+		// What is in a preview is not compared, and under the race detector a large one takes its time.
+		PreviewSize: 32,
+		Models:      []string{"full-random-sd15.safetensors", "tiny-random-sd15.safetensors"},
+		LoRAs:       []string{"tiny-random-lora.safetensors"},
 	}
 }
 
@@ -31,20 +33,28 @@ func TestEventsAsRecorded(t *testing.T) {
 	for _, names := range [][]string{
 		{"01-txt2img/run1-first", "01-txt2img/run2-other-seed", "01-txt2img/run3-other-text", "01-txt2img/run4-other-prefix"},
 		{"02-cached/identical-graph", "02-cached/cache-lost-and-changed"},
-		{"03-outputs/batch4", "03-outputs/two-save-nodes", "03-outputs/preview-image-temp",
-			"03-outputs/save-image-websocket", "03-outputs/text-frames"},
+		{
+			"03-outputs/batch4", "03-outputs/two-save-nodes", "03-outputs/preview-image-temp",
+			"03-outputs/save-image-websocket", "03-outputs/text-frames",
+		},
 		{"04-post-prompt/client-prompt-ids", "04-post-prompt/same-id-twice-in-queue", "04-post-prompt/order-front-number"},
 		{"04-post-prompt/partial-targets"},
 		{"04-post-prompt/input-coercion"},
 		{"05-two-clients/a3-b2"},
 		{"12-http-api/upload"},
-		{"06-cancel/interrupt-running", "06-cancel/interrupt-idle-and-bad-bodies", "06-cancel/interrupt-silent-node",
-			"06-cancel/delete-and-clear", "06-cancel/interrupt-with-pending"},
+		{
+			"06-cancel/interrupt-running", "06-cancel/interrupt-idle-and-bad-bodies", "06-cancel/interrupt-silent-node",
+			"06-cancel/delete-and-clear", "06-cancel/interrupt-with-pending",
+		},
 		{"07-errors/partly-valid", "07-errors/node-exception", "07-errors/blocked-outputs"},
-		{"10-previews-and-flags/legacy-previews", "10-previews-and-flags/metadata-previews",
-			"10-previews-and-flags/handshake-variants", "10-previews-and-flags/preview-of-batch-and-large"},
-		{"11-progress-order/hires-20-plus-10", "11-progress-order/tiled-vae-img2img", "11-progress-order/list-input-repeats", "11-progress-order/samplers",
-			"11-progress-order/expanded-node", "11-progress-order/lazy-inputs", "11-progress-order/fast-progress"},
+		{
+			"10-previews-and-flags/legacy-previews", "10-previews-and-flags/metadata-previews",
+			"10-previews-and-flags/handshake-variants", "10-previews-and-flags/preview-of-batch-and-large",
+		},
+		{
+			"11-progress-order/hires-20-plus-10", "11-progress-order/tiled-vae-img2img", "11-progress-order/list-input-repeats", "11-progress-order/samplers",
+			"11-progress-order/expanded-node", "11-progress-order/lazy-inputs", "11-progress-order/fast-progress",
+		},
 		{"11-progress-order/large-model-slow-setup"},
 		{"13-transport/compression"},
 	} {

@@ -224,8 +224,10 @@ func (f *Faults) waitStalled(ctx context.Context) bool {
 // stepped is asked by nodes before they report a step.
 func (f *Faults) stepped(p *process) error {
 	if f.take(&f.outOfMemory) {
-		return &nodeError{"torch.OutOfMemoryError",
-			"Allocation on device 0 would exceed allowed memory. (out of memory)\nThis error means you ran out of memory on your GPU."}
+		return &nodeError{
+			"torch.OutOfMemoryError",
+			"Allocation on device 0 would exceed allowed memory. (out of memory)\nThis error means you ran out of memory on your GPU.",
+		}
 	}
 	if f.take(&f.crashes) {
 		f.mu.Lock()

@@ -99,7 +99,7 @@ func decode(data []byte) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decode JSON: %w", err)
 	}
-	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // Token's end is io.EOF itself
+	if _, err := d.Token(); err != io.EOF { // Token's end is io.EOF itself
 		return nil, errors.New("decode JSON: more than one value")
 	}
 	return v, nil

@@ -20,6 +20,7 @@ func TestReconnectInMidRun(t *testing.T) {
 	if _, err := gate.Until(testContext(t), func(at Point) bool { return at.Step == 3 }); err != nil {
 		t.Fatal(err)
 	}
+	first.untilWhere("step 2", func(h heard) bool { return h.Type == "progress" && h.Data.Value == 2 })
 	first.leave() // to its end: the server would forget the second with the first
 	second := listenAs(t, r, "me")
 	if h := second.until("executing"); h.Data.Node == nil || *h.Data.Node != "3" || h.Data.PromptID != "" {

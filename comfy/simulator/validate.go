@@ -95,8 +95,10 @@ func (s *classes) validate(prompt *object, targets []string, newer bool) (verdic
 		v.blame(result.nodeErrors, id)
 	}
 	if len(result.outputs) == 0 {
-		result.refused = &refusal{"prompt_outputs_failed_validation", "Prompt outputs failed validation",
-			strings.Join(reasons, "\n")}
+		result.refused = &refusal{
+			"prompt_outputs_failed_validation", "Prompt outputs failed validation",
+			strings.Join(reasons, "\n"),
+		}
 	}
 	return result, nil
 }

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"easel/comfy/transcript"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // stockServer validates against the recorded server's whole object_info, help texts included, so that error messages

@@ -69,8 +69,10 @@ type nodeError struct{ kind, text string }
 func (e *nodeError) Error() string { return e.kind + ": " + e.text }
 
 func (w *worker) run(it *item) {
-	r := &run{worker: w, item: it, nodes: map[string]*object{}, origins: map[string]origin{},
-		pending: map[string]*expansion{}, done: map[string]*result{}}
+	r := &run{
+		worker: w, item: it, nodes: map[string]*object{}, origins: map[string]origin{},
+		pending: map[string]*expansion{}, done: map[string]*result{},
+	}
 	if id, ok := it.extra.get("client_id"); ok && id != nil {
 		text := pythonStr(id)
 		r.client = &text
@@ -97,8 +99,10 @@ func (w *worker) run(it *item) {
 		return
 	}
 	outputs, meta := r.shown()
-	w.p.queue.done(&entry{item: it.public(), status: status, messages: r.messages, outputs: outputs, meta: meta,
-		late: w.p.sim.faults.isHistoryLate()})
+	w.p.queue.done(&entry{
+		item: it.public(), status: status, messages: r.messages, outputs: outputs, meta: meta,
+		late: w.p.sim.faults.isHistoryLate(),
+	})
 	w.p.sim.faults.ended(w.p)
 	if r.client != nil {
 		w.p.hub.send("executing", pairs("node", nil, "prompt_id", it.id), r.client)
@@ -132,7 +136,8 @@ func (r *run) execute() (node string, err error) {
 	r.signs = signatures(graph, r.dependsOn)
 	r.cache.keep(r.signs)
 	r.cache.keepObjects(graph)
-	r.progress = &progress{nodes: newObject(), prompt: r.item.id,
+	r.progress = &progress{
+		nodes: newObject(), prompt: r.item.id,
 		origin: func(id string) origin { return r.origins[id] },
 		send:   func(kind string, data *object) { r.p.hub.send(kind, data, r.client) },
 	}

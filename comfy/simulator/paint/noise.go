@@ -27,7 +27,7 @@ func (f field) at(x, y float64) float64 {
 	b := gradient(f.hash(ix+1, iy), x-1, y)
 	c := gradient(f.hash(ix, iy+1), x, y-1)
 	d := gradient(f.hash(ix+1, iy+1), x-1, y-1)
-	return (mix(mix(a, b, u), mix(c, d, u), v)) * 1.5
+	return mix(mix(a, b, u), mix(c, d, u), v) * 1.5
 }
 
 // gradient is the product of (x, y) with one of eight directions.
