@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"easel/comfy/transcript"
-
 	"github.com/gorilla/websocket"
+
+	"easel/comfy/transcript"
 )
 
 // replay does again, on a simulator, what a recording's clients did. The simulator's worker is held at its gate so

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"easel/comfy/transcript"
-
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+
+	"easel/comfy/transcript"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"easel/comfy/transcript"
-
 	"github.com/google/go-cmp/cmp"
+
+	"easel/comfy/transcript"
 )
 
 // stockServer validates against the recorded server's whole object_info, help texts included, so that error messages

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"image"
 	"image/jpeg"
+	"math"
 	"math/rand/v2"
 )
 
@@ -37,7 +38,7 @@ func (e *Emerging) JPEG(fraction float64) Encoded {
 // at returns the small picture after that fraction.
 func (e *Emerging) at(fraction float64) *image.RGBA {
 	out := image.NewRGBA(e.picture.Rect)
-	keep := fraction * fraction * (3 - 2*fraction)
+	keep := smooth(0, 1, math.Pow(fraction, 0.65)) // most of a picture is settled in the first half of the steps
 	for i, p := range e.picture.Pix {
 		if i%4 == 3 {
 			out.Pix[i] = 255

@@ -60,6 +60,12 @@ var vocabulary = map[string]struct {
 	"bird": {"dawn", ""}, "whale": {"ocean", sea}, "owl": {"night", woods}, "wolf": {"night", woods}, "deer": {"forest", woods}, "horse": {"autumn", meadow},
 }
 
+// seasons are words whose motif any other word outdoes.
+var seasons = map[string]bool{
+	"winter": true, "snow": true, "snowy": true, "ice": true, "frozen": true, "spring": true, "autumn": true, "fall": true,
+	"storm": true, "green": true,
+}
+
 // mood is what a text asks for.
 type mood struct {
 	light string // a key of palettes
@@ -75,7 +81,7 @@ func read(text, avoid string) mood {
 	for _, w := range split(avoid) {
 		unwanted[w] = true
 	}
-	weak := ""
+	weak, season := "", motif("")
 	for _, w := range split(text) { // the light of these drowns any other
 		if asks := vocabulary[w]; m.light == "" && !unwanted[w] && (asks.palette == "aurora" || asks.palette == "neon") && w != "pink" {
 			m.light = asks.palette
@@ -87,7 +93,12 @@ func read(text, avoid string) mood {
 		if !known || unwanted[w] {
 			continue
 		}
-		if m.motif == "" {
+		switch {
+		case seasons[w]: // "snowy woods" are woods
+			if season == "" {
+				season = asks.motif
+			}
+		case m.motif == "":
 			m.motif = asks.motif
 		}
 		// Of "forest at night" the night is the light: a word of light alone is stronger than one that names a place.
@@ -100,6 +111,9 @@ func read(text, avoid string) mood {
 	}
 	if m.light == "" {
 		m.light = weak
+	}
+	if m.motif == "" {
+		m.motif = season
 	}
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte(text)) // a hash takes everything
