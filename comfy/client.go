@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"easel/comfy/workflow"
 )
 
 // requestsAtOnce is what one server gets from us at the same time. Its HTTP, its socket and the loading of
@@ -253,7 +255,7 @@ func (a *answer) object(v any) error {
 	if !bytes.HasPrefix(bytes.TrimSpace(a.body), []byte("{")) {
 		return fmt.Errorf("%w: the answer is no JSON object", ErrNotComfyUI)
 	}
-	if err := json.Unmarshal(withoutNaN(a.body), v); err != nil {
+	if err := json.Unmarshal(workflow.WithoutNaN(a.body), v); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotComfyUI, err)
 	}
 	return nil

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"easel/comfy/workflow"
 )
 
 // The types of text messages that this package understands. Others, which custom nodes and newer
@@ -106,7 +108,7 @@ func DecodeText(frame []byte) (Message, error) {
 
 // decodeJSON is DecodeText for every message, by encoding/json.
 func decodeJSON(frame []byte) (Message, error) {
-	frame = withoutNaN(frame)
+	frame = workflow.WithoutNaN(frame)
 	var envelope struct {
 		Type *string         `json:"type"`
 		Data json.RawMessage `json:"data"`

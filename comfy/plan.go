@@ -89,8 +89,8 @@ func newPlanNode(g workflow.Graph, id string, info *workflow.ObjectInfo) planNod
 	return n
 }
 
-// isSampler reports whether the node's bar counts steps. Besides being a sampler by its types, a
-// class that takes sigmas has to take a sampler as well: AddNoise has neither bar nor steps.
+// isSampler reports whether the node's bar counts steps. A class that is not known is judged by what
+// is linked to the node.
 func isSampler(n workflow.Node, class *workflow.Class) bool {
 	if class == nil {
 		_, _, model := n.Link("model")
@@ -98,7 +98,7 @@ func isSampler(n workflow.Node, class *workflow.Class) bool {
 		_, _, latent := n.Link("latent_image")
 		return latent && (model || guider)
 	}
-	return class.IsSampler() && (!takes(class, "SIGMAS") || takes(class, "SAMPLER"))
+	return class.IsSampler()
 }
 
 // priorCost guesses what a node takes, in steps of a sampler, from the types of its class, so that

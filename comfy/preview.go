@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+
+	"easel/comfy/workflow"
 )
 
 // The events of binary frames, from ComfyUI's protocol.py. Event 2 never leaves the server.
@@ -81,7 +83,7 @@ func decodePreviewWithMetadata(rest []byte) (Message, error) {
 		DisplayNode string `json:"display_node_id"`
 		ImageType   string `json:"image_type"`
 	}
-	if err := json.Unmarshal(withoutNaN(header), &meta); err != nil {
+	if err := json.Unmarshal(workflow.WithoutNaN(header), &meta); err != nil {
 		return Message{}, fmt.Errorf("decode preview with metadata: %w: %w", ErrFrame, err)
 	}
 	if len(image) == 0 {

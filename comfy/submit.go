@@ -149,7 +149,7 @@ func (a *answer) promptError() error {
 		Error      json.RawMessage `json:"error"`
 		NodeErrors json.RawMessage `json:"node_errors"`
 	}
-	if err := json.Unmarshal(withoutNaN(a.body), &reply); err != nil {
+	if err := json.Unmarshal(workflow.WithoutNaN(a.body), &reply); err != nil {
 		return a.statusError()
 	}
 	var complaint struct{ Type, Message, Details string }

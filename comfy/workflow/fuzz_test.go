@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
@@ -170,6 +171,28 @@ func FuzzFormParse(f *testing.F) {
 		}
 		if _, err := ParseGraph(out); err != nil {
 			t.Fatalf("the graph is refused: %v\n%s", err, out)
+		}
+	})
+}
+
+// FuzzNaN holds that WithoutNaN leaves JSON as it is, touches no string, and needs one run.
+func FuzzNaN(f *testing.F) {
+	for _, text := range []string{
+		`{"a": NaN}`, `[-Infinity, Infinity, "NaN", "\"NaN", "\\", NaN]`, `"NaN`, `{"NaN": "Infinity"}`, `-NaN`, `"\`, `NaNInfinity`,
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		before := bytes.Clone(text)
+		got := WithoutNaN(text)
+		if !bytes.Equal(text, before) {
+			t.Fatal("the input was written to")
+		}
+		if json.Valid(text) && !bytes.Equal(got, text) {
+			t.Fatalf("valid JSON %q became %q", text, got)
+		}
+		if again := WithoutNaN(got); !bytes.Equal(again, got) {
+			t.Fatalf("a second run makes %q of %q", again, got)
 		}
 	})
 }

@@ -206,6 +206,7 @@ func TestWithoutNaN(t *testing.T) {
 	for in, want := range map[string]string{
 		`{"a":NaN,"b":[-Infinity,Infinity,-1]}`: `{"a":null,"b":[null,null,-1]}`,
 		`{"NaN":"-Infinity \" NaN"}`:            `{"NaN":"-Infinity \" NaN"}`,
+		`["\\", NaN]`:                           `["\\", null]`,
 		`{"a":"NaN`:                             `{"a":"NaN`,
 		`[-]`:                                   `[-]`,
 	} {
