@@ -189,7 +189,8 @@ func (a *App) findServers(ctx context.Context) ([]studio.ServerConfig, error) {
 		return servers, nil
 	}
 	a.demo, err = simulator.Start("127.0.0.1:0", simulator.Config{
-		Pace: simulator.DemoPace(),
+		Pace:             simulator.DemoPace(),
+		FixedSocketTable: true, // no need to show that flaw to people
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start the demo server: %w", err)
@@ -261,14 +262,16 @@ func (a *App) Summary() string {
 	if a.postgres != nil {
 		database = "private Postgres in " + a.config.DataDir
 	}
-	server := "no ComfyUI"
-	switch configured, _ := a.config.Servers(); {
+	var server string
+	switch configured, _ := a.config.Servers(); { // New has read it without an error
 	case a.demo != nil:
 		server = "the built-in demo server (set COMFYUI_URL to connect a real ComfyUI)"
 	case len(configured) == 1:
 		server = "ComfyUI at " + Secret(configured[0].URL).String()
 	case len(configured) > 1:
 		server = fmt.Sprintf("%d ComfyUI servers", len(configured))
+	case a.config.NoDemo:
+		server = "no ComfyUI"
 	default:
 		server = "a ComfyUI found on this machine"
 	}

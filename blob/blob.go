@@ -14,11 +14,11 @@ import (
 )
 
 var (
-	// ErrNotFound: no blob has that name. A name that is no SHA-256 has no blob either.
+	// ErrNotFound says that no blob has that name. A name that is no SHA-256 has no blob either.
 	ErrNotFound = errors.New("blob not found")
-	// ErrTooLarge: the content is longer than the caller allowed. Nothing was stored.
+	// ErrTooLarge says that the content is longer than the caller allowed. Nothing was stored.
 	ErrTooLarge = errors.New("blob too large")
-	// ErrNoSpace: the storage is full. Nothing was stored; later it may work.
+	// ErrNoSpace says that the storage is full. Nothing was stored; later it may work.
 	ErrNoSpace = errors.New("no space left for blobs")
 )
 

@@ -183,10 +183,11 @@ func (plan *Plan) takeStates(q *Progress, nodes []NodeState) {
 		copy(r.status, next)
 		for k := range nodes {
 			s := &nodes[k]
-			if i, ok := plan.index[s.Node]; !ok && foreign {
-				if i, ok = plan.place(r, s); ok {
-					r.remember(s.Node, i)
-				}
+			if _, known := plan.index[s.Node]; known || !foreign {
+				continue
+			}
+			if i, ok := plan.place(r, s); ok {
+				r.remember(s.Node, i)
 			}
 		}
 		q.run = plan.seal(r)

@@ -191,7 +191,7 @@ func decodeEntry(t testing.TB, e transcript.Entry) Message {
 	if err != nil {
 		t.Fatalf("at %v: %v", e.At(), err)
 	}
-	m, err := Message{}, error(nil)
+	var m Message
 	if e.Op == "text" {
 		m, err = DecodeText(frame)
 	} else {
@@ -304,7 +304,8 @@ func checkChange(t testing.TB, c change) {
 func checkNumbers(t interface {
 	Helper()
 	Errorf(string, ...any)
-}, p Progress) {
+}, p Progress,
+) {
 	t.Helper()
 	if p.Percent < 0 || p.Percent > 100 || !(p.Fraction >= 0 && p.Fraction <= 1) ||
 		p.Step < 0 || p.Step > p.Steps || p.StepsDone < 0 || p.StepsDone > p.StepsPlanned || p.Pass > p.Passes {

@@ -38,8 +38,10 @@ func TestDecodeBinary(t *testing.T) {
 		{"png", frameOf(1, 2, "picture"), Message{Type: TypePreview, MIME: "image/png", Image: []byte("picture")}},
 		{"text", frameOf(3, 2, "42", "halfway, ä"), Message{Type: TypeText, Node: "42", Text: "halfway, ä"}},
 		{"empty text", frameOf(3, 0), Message{Type: TypeText}},
-		{"with metadata", frameOf(4, len(previewMeta), previewMeta, "picture"),
-			Message{Type: TypePreviewWithMetadata, PromptID: "p", Node: "3", DisplayNode: "3", MIME: "image/jpeg", Image: []byte("picture")}},
+		{
+			"with metadata", frameOf(4, len(previewMeta), previewMeta, "picture"),
+			Message{Type: TypePreviewWithMetadata, PromptID: "p", Node: "3", DisplayNode: "3", MIME: "image/jpeg", Image: []byte("picture")},
+		},
 		{"unknown event", frameOf(9, "whatever"), Message{Type: "event 9"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

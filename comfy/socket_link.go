@@ -38,7 +38,7 @@ func (s *Socket) dial(ctx context.Context) (*link, error) {
 		HandshakeTimeout: s.config.HandshakeTimeout,
 		// No compression: ComfyUI would take the offer and spend its event loop on it.
 	}
-	conn, resp, err := d.DialContext(ctx, s.endpoint.socketURL(s.config.ClientID), header)
+	conn, resp, err := d.DialContext(ctx, s.endpoint.socketURL(s.config.ClientID), header) //nolint:bodyclose // gorilla has read and closed it
 	if err != nil {
 		return nil, handshakeError(resp, err)
 	}

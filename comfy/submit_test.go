@@ -184,10 +184,12 @@ func TestPromptErrors(t *testing.T) {
 		body string
 		want PromptError
 	}{
-		{`{"error": {"type": "prompt_outputs_failed_validation", "message": "Prompt outputs failed validation", "details": "", "extra_info": {}},
+		{
+			`{"error": {"type": "prompt_outputs_failed_validation", "message": "Prompt outputs failed validation", "details": "", "extra_info": {}},
 		  "node_errors": {"4": {"errors": [{"type": "value_not_in_list", "message": "Value not in list", "details": "ckpt_name: 'x'", "extra_info": {"input_name": "ckpt_name", "received_value": NaN}}],
 		  "dependent_outputs": ["9"], "class_type": "CheckpointLoaderSimple"}}}`,
-			PromptError{Type: "prompt_outputs_failed_validation", Message: "Prompt outputs failed validation"}},
+			PromptError{Type: "prompt_outputs_failed_validation", Message: "Prompt outputs failed validation"},
+		},
 		{`{"error": "no prompt", "node_errors": []}`, PromptError{Message: "no prompt"}},
 	} {
 		c := fake(t, ClientOptions{}, func(w http.ResponseWriter, _ *http.Request) {

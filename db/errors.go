@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// ErrNotFound: there is no such row.
+// ErrNotFound says that there is no such row.
 var ErrNotFound = errors.New("not found")
 
 // One passes on what a query for one row returned, with pgx.ErrNoRows turned into ErrNotFound:

@@ -30,7 +30,7 @@ const (
 	turnTries        = uint64(migrateStatementTimeout / time.Second / turnEverySeconds)
 )
 
-// ErrNewerSchema: a newer Easel has been here. Nothing was changed.
+// ErrNewerSchema says that a newer Easel has been here. Nothing was changed.
 var ErrNewerSchema = errors.New("the database is newer than this Easel")
 
 // Migrations holds the migrations, NNNNN_name.sql, at its root.

@@ -177,7 +177,10 @@ func TestUnknownIDsLookAlike(t *testing.T) {
 		strings.ReplaceAll(known.String(), "-", ""), "urn:uuid:" + known.String(), known.String() + "%20",
 	}
 	for _, route := range []struct{ method, path string }{
-		{"GET", "/api/generations/%s"}, {"DELETE", "/api/generations/%s"}, {"POST", "/api/generate/%s/cancel"}, {"POST", "/api/generate/%s/retry"},
+		{"GET", "/api/generations/%s"},
+		{"DELETE", "/api/generations/%s"},
+		{"POST", "/api/generate/%s/cancel"},
+		{"POST", "/api/generate/%s/retry"},
 		{"GET", "/api/generate/progress?promptId=%s"},
 	} {
 		var first string

@@ -216,11 +216,18 @@ func (f *fakeStudio) Create(_ context.Context, r studio.Request) (studio.Generat
 	if err := f.fail(); err != nil {
 		return studio.Generation{}, false, err
 	}
+	var wrong []studio.FieldError
 	if strings.TrimSpace(r.Prompt) == "" {
-		return studio.Generation{}, false, &studio.InvalidError{Fields: []studio.FieldError{{Field: "prompt", Message: "Write a prompt."}}}
+		wrong = append(wrong, studio.FieldError{Field: "prompt", Message: "Write a prompt."})
+	}
+	if r.TotalImages < 0 || r.TotalImages > studio.MaxImages {
+		wrong = append(wrong, studio.FieldError{Field: "totalImages", Message: "The number of images must be between 1 and 64."})
 	}
 	if string(r.Settings["steps"]) == `"0"` {
-		return studio.Generation{}, false, &studio.InvalidError{Fields: []studio.FieldError{{Field: "settings.steps", Message: "must be from 1 to 150"}}}
+		wrong = append(wrong, studio.FieldError{Field: "settings.steps", Message: "must be from 1 to 150"})
+	}
+	if len(wrong) > 0 {
+		return studio.Generation{}, false, &studio.InvalidError{Fields: wrong}
 	}
 	f.mu.Lock()
 	f.created = append(f.created, r)
@@ -413,7 +420,7 @@ func (f *fakeStudio) Watch(ctx context.Context, id uuid.UUID) (*studio.Watch[*st
 }
 
 func (f *fakeStudio) Overview() *studio.Overview {
-	return f.overview.latest.Load().(*studio.Overview) //nolint:errcheck,forcetypeassert // only overviews are stored
+	return f.overview.latest.Load().(*studio.Overview) // only overviews are stored
 }
 
 func (f *fakeStudio) WatchOverview() *studio.Watch[*studio.Overview] {
@@ -437,7 +444,7 @@ func newState(f *fakeStudio, prompt string, status studio.Status, images int, si
 		ID: id, UserID: studio.LocalUser, Prompt: prompt, Workflow: workflow.TextToImage, Status: status,
 		Settings: workflow.Values{
 			"model": "sd_xl_base_1.0.safetensors", "width": int64(width), "height": int64(height), "steps": int64(20),
-			"guidance": 7.0, "sampler": "euler", "scheduler": "normal", "seed": uint64(math.MaxUint64 - uint64(n)),
+			"guidance": 7.0, "sampler": "euler", "scheduler": "normal", "seed": math.MaxUint64 - uint64(n),
 		},
 		CreatedAt: created, UpdatedAt: created,
 	}}

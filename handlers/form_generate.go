@@ -26,14 +26,9 @@ func (s *Server) createGeneration(w http.ResponseWriter, r *http.Request) error 
 	if !ok {
 		return &UserError{Status: http.StatusUnprocessableEntity, Message: "There is no such workflow any more."}
 	}
-	request, problems := formRequest(form, typed)
+	request := formRequest(form, typed)
 	keyed(&request, values)
-	var created studio.Generation
-	if len(problems) == 0 {
-		created, err = s.accept(r, request, typed["retryOf"])
-	} else {
-		err = &studio.InvalidError{Fields: problems}
-	}
+	created, err := s.accept(r, request, typed["retryOf"])
 	if err == nil {
 		return s.answerCreated(w, r, values, created)
 	}

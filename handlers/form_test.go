@@ -152,9 +152,13 @@ func TestNumberOfImages(t *testing.T) {
 		f := newFake()
 		form := lamp()
 		form.Set("totalImages", typed)
+		form.Set("settings.steps", "0")
 		doc := pageDocument(t, post(t, newSite(t, f), "/generations", form), http.StatusUnprocessableEntity)
-		if got := words(doc.Find("#totalImages-error")); got != "Images must be a whole number from 1 to 64." {
+		if got := words(doc.Find("#totalImages-error")); got != "The number of images must be between 1 and 64." {
 			t.Errorf("%q: %q", typed, got)
+		}
+		if doc.Find("[id='settings.steps-error']").Length() != 1 {
+			t.Errorf("%q: not all that is wrong is told at once", typed)
 		}
 		if len(f.created) != 0 {
 			t.Errorf("%q was handed on", typed)

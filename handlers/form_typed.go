@@ -69,22 +69,18 @@ func typedOf(g *studio.Generation) map[string]string {
 	return typed
 }
 
-// formRequest makes a request of what was typed. What is not a request at all (a number of images
-// that is no number) comes back as problems; everything else the studio judges.
-func formRequest(form workflow.Form, typed map[string]string) (studio.Request, []studio.FieldError) {
-	var problems []studio.FieldError
+// formRequest makes a request of what was typed. The studio judges it, all of it at once: what is
+// no number of images goes to it as one that cannot be.
+func formRequest(form workflow.Form, typed map[string]string) studio.Request {
 	request := studio.Request{
 		UserID: studio.LocalUser, Prompt: typed["prompt"], NegativePrompt: typed["negativePrompt"],
 		Workflow: form.ID, Settings: map[string]json.RawMessage{},
 	}
 	if text := strings.TrimSpace(typed["totalImages"]); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > studio.MaxImages {
-			problems = append(problems, studio.FieldError{
-				Field: "totalImages", Message: "Images must be a whole number from 1 to " + strconv.Itoa(studio.MaxImages) + ".",
-			})
+		request.TotalImages = -1
+		if n, err := strconv.Atoi(text); err == nil && n > 0 {
+			request.TotalImages = n
 		}
-		request.TotalImages = n
 	}
 	shapeWidth, shapeHeight, shaped := strings.Cut(typed["shape"], "x")
 	for _, field := range form.Fields {
@@ -114,7 +110,7 @@ func formRequest(form workflow.Form, typed map[string]string) (studio.Request, [
 		}
 		request.Settings[field.Name] = raw
 	}
-	return request, problems
+	return request
 }
 
 // keyed gives a request the nonce of its form, so that a double post is one generation.

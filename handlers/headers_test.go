@@ -205,11 +205,20 @@ func TestCrossOrigin(t *testing.T) {
 		allowed           bool
 	}{
 		{"", "", true}, // a program
-		{"same-origin", "", true}, {"same-origin", "http://localhost", true}, {"none", "", true},
-		{"same-site", "", false}, {"cross-site", "", false}, {"cross-site", "https://evil.example", false}, {"same-site", "http://sub.localhost", false},
+		{"same-origin", "", true},
+		{"same-origin", "http://localhost", true},
+		{"none", "", true},
+		{"same-site", "", false},
+		{"cross-site", "", false},
+		{"cross-site", "https://evil.example", false},
+		{"same-site", "http://sub.localhost", false},
 		{"", "http://localhost", true},
-		{"", "http://localhost:81", false}, {"", "https://evil.example", false}, {"", "null", false}, {"cross-site", "null", false},
-		{"", "https://public.example", true}, {"cross-site", "https://public.example", true}, // behind a proxy that changes Host
+		{"", "http://localhost:81", false},
+		{"", "https://evil.example", false},
+		{"", "null", false},
+		{"cross-site", "null", false},
+		{"", "https://public.example", true},
+		{"cross-site", "https://public.example", true}, // behind a proxy that changes Host
 	} {
 		f := newStrict()
 		s := newSite(t, f, func(c *Config) { c.BaseURL = "https://public.example" })

@@ -154,7 +154,7 @@ func TestStudioStream(t *testing.T) {
 	if !strings.Contains(stage, `id="progress-`+id+`"`) {
 		t.Errorf("the stage does not show the new generation: %s", stage)
 	}
-	ids, _ = patched(t, events, `id="queued-`+id)
+	patched(t, events, `id="queued-`+id)
 	f.update(state.Generation.ID, func(s *studio.State) { sampling(s, 10) })
 	ids, _ = patched(t, events, `>50% · Easel`)
 	if has(ids, "stage") || !has(ids, "progress-"+id) || !has(ids, "pictures-"+id) {

@@ -11,5 +11,5 @@ func streamLimit() int64 {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
 		return fallbackStreams
 	}
-	return int64(min(uint64(files.Cur)/4*3, mostStreams)) // at most mostStreams
+	return int64(min(files.Cur/4*3, mostStreams)) // at most mostStreams
 }

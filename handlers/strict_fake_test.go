@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
 	"net/http/httptest"
@@ -275,7 +274,7 @@ func (f *strictStudio) Preview(id uuid.UUID, image int) (*comfy.Preview, bool) {
 // newSite is a site over a studio.
 func newSite(t testing.TB, f Studio, edit ...func(*Config)) *Server {
 	t.Helper()
-	c := Config{Studio: f, Version: "test", DatastarJS: []byte("// a stand-in\n"), Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	c := Config{Studio: f, Version: "test", DatastarJS: []byte("// a stand-in\n"), Logger: slog.New(slog.DiscardHandler)}
 	for _, e := range edit {
 		e(&c)
 	}

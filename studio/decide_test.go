@@ -90,8 +90,10 @@ func TestDecideProperties(t *testing.T) {
 		if rapid.Bool().Draw(t, "arrives") {
 			m.arrives = start.Add(time.Duration(rapid.IntRange(0, 29_000).Draw(t, "after")) * time.Millisecond)
 		}
-		a := life{State: attemptSubmitting, Posted: start,
-			Losses: rapid.IntRange(0, 2).Draw(t, "losses"), Crashes: rapid.IntRange(0, 1).Draw(t, "crashes")}
+		a := life{
+			State: attemptSubmitting, Posted: start,
+			Losses: rapid.IntRange(0, 2).Draw(t, "losses"), Crashes: rapid.IntRange(0, 1).Draw(t, "crashes"),
+		}
 		steps := rapid.IntRange(0, 40).Draw(t, "steps")
 		noted := map[action]int{}
 		for i := range steps + 200 {

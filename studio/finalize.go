@@ -81,11 +81,15 @@ func (w *finalizer) Work(ctx context.Context, job *river.Job[finalizeArgs]) erro
 	case isMissing(err, row) && job.Attempt >= maxMissingTries:
 		return s.giveUp(ctx, row, missingVerdict(row, err))
 	case errors.Is(err, errNoPicture):
-		return s.giveUp(ctx, row, verdict{Do: endFailed, Code: codeNoOutputs,
-			Message: "ComfyUI finished without giving a picture.", Detail: err.Error()})
+		return s.giveUp(ctx, row, verdict{
+			Do: endFailed, Code: codeNoOutputs,
+			Message: "ComfyUI finished without giving a picture.", Detail: err.Error(),
+		})
 	case job.Attempt >= job.MaxAttempts:
-		return s.giveUp(ctx, row, verdict{Do: endFailed, Code: codeStorage,
-			Message: "Its pictures could not be stored.", Detail: err.Error()})
+		return s.giveUp(ctx, row, verdict{
+			Do: endFailed, Code: codeStorage,
+			Message: "Its pictures could not be stored.", Detail: err.Error(),
+		})
 	}
 	return err
 }

@@ -55,7 +55,7 @@ func (f *follower) run(ctx context.Context) error {
 		timer.Reset(f.rest(comfy.Lookup{}, nil))
 	}
 	for {
-		due := f.look.Load()
+		var due bool
 		select {
 		case <-ctx.Done():
 			return nil

@@ -50,7 +50,7 @@ type record struct {
 	published  time.Time
 }
 
-func (r *record) state() *State { return r.states.latest.Load().(*State) } //nolint:errcheck,forcetypeassert // only states are stored
+func (r *record) state() *State { return r.states.latest.Load().(*State) } // only states are stored
 
 // tracked says whose progress a prompt_id is.
 type tracked struct {

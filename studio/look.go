@@ -49,7 +49,7 @@ func (s *Studio) Watch(ctx context.Context, id uuid.UUID) (*Watch[*State], error
 
 // Overview is the present state of the whole installation, from memory.
 func (s *Studio) Overview() *Overview {
-	return s.hub.overview.latest.Load().(*Overview) //nolint:errcheck,forcetypeassert // New has set it
+	return s.hub.overview.latest.Load().(*Overview) // New has set it
 }
 
 // WatchOverview follows it. Progress of the stage's generation wakes it too.

@@ -57,7 +57,7 @@ func (o *Overview) Frame(key string, render func(*Overview) []byte) []byte {
 	if !ok {
 		f, _ = o.frames.LoadOrStore(key, new(frame))
 	}
-	made := f.(*frame) //nolint:errcheck,forcetypeassert // only frames are stored
+	made := f.(*frame) // only frames are stored
 	made.once.Do(func() { made.bytes = render(o) })
 	return made.bytes
 }

@@ -20,8 +20,10 @@ func three() *Generation {
 
 func TestProgressWords(t *testing.T) {
 	t.Parallel()
-	sampling := comfy.Progress{Phase: comfy.PhaseInference, Step: 5, Steps: 20, StepsDone: 5, StepsPlanned: 20,
-		Percent: 25, Fraction: 0.3, StepTime: time.Second, NodeClass: "KSampler"}
+	sampling := comfy.Progress{
+		Phase: comfy.PhaseInference, Step: 5, Steps: 20, StepsDone: 5, StepsPlanned: 20,
+		Percent: 25, Fraction: 0.3, StepTime: time.Second, NodeClass: "KSampler",
+	}
 	at := func(state string, s comfy.Progress) (Progress, []ImageProgress) {
 		g := three()
 		g.Images[0].Status, g.Images[0].AttemptState = Generating, state
@@ -82,8 +84,10 @@ func TestProgressProperties(t *testing.T) {
 					image.Status, image.AttemptState = Generating, attemptRunning
 					planned := rapid.IntRange(0, 50).Draw(t, "planned")
 					done := rapid.IntRange(0, planned).Draw(t, "done")
-					heard[image.PromptID] = comfy.Progress{Phase: comfy.PhaseInference, StepsDone: done, StepsPlanned: planned,
-						Percent: percent(done, planned), Fraction: rapid.Float64Range(0, 1).Draw(t, "fraction"), StepTime: time.Second}
+					heard[image.PromptID] = comfy.Progress{
+						Phase: comfy.PhaseInference, StepsDone: done, StepsPlanned: planned,
+						Percent: percent(done, planned), Fraction: rapid.Float64Range(0, 1).Draw(t, "fraction"), StepTime: time.Second,
+					}
 				case 2: // lost: it begins again
 					image.Status, image.AttemptState = Pending, attemptLost
 					delete(heard, image.PromptID)
@@ -144,8 +148,10 @@ func TestQueueOrder(t *testing.T) {
 	add := func(name string, user uuid.UUID, priority int32, attempt string) {
 		id := uuid.Must(uuid.NewV7())
 		names[id] = name
-		records[id] = &record{generation: Generation{ID: id, UserID: user, Status: Pending, priority: priority,
-			Images: []Image{{Index: 1, AttemptState: attempt}}}}
+		records[id] = &record{generation: Generation{
+			ID: id, UserID: user, Status: Pending, priority: priority,
+			Images: []Image{{Index: 1, AttemptState: attempt}},
+		}}
 	}
 	add("a1", ann, 0, "")
 	add("a2", ann, 0, "")

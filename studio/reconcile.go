@@ -106,14 +106,20 @@ func decideAbsent(a life, now time.Time, t Timing) (life, verdict) {
 	case !settled:
 		return a, verdict{}
 	case a.Refused && !a.Seen:
-		return a, verdict{Do: endFailed, Code: codeRejected,
-			Message: "ComfyUI could not handle this workflow. Its own log says why."}
+		return a, verdict{
+			Do: endFailed, Code: codeRejected,
+			Message: "ComfyUI could not handle this workflow. Its own log says why.",
+		}
 	case a.State == attemptRunning && a.Crashes+1 >= maxCrashes:
-		return a, verdict{Do: endGone, Reason: lossAbsent, Code: codeCrashes,
-			Message: "ComfyUI went down twice while it worked on this; it is not tried again."}
+		return a, verdict{
+			Do: endGone, Reason: lossAbsent, Code: codeCrashes,
+			Message: "ComfyUI went down twice while it worked on this; it is not tried again.",
+		}
 	case a.Losses+1 >= maxLosses:
-		return a, verdict{Do: endGone, Reason: lossAbsent, Code: codeLost,
-			Message: fmt.Sprintf("It vanished from ComfyUI's queue %d times; it is not tried again.", maxLosses)}
+		return a, verdict{
+			Do: endGone, Reason: lossAbsent, Code: codeLost,
+			Message: fmt.Sprintf("It vanished from ComfyUI's queue %d times; it is not tried again.", maxLosses),
+		}
 	}
 	return a, verdict{Do: endLost, Reason: lossAbsent}
 }

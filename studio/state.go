@@ -61,7 +61,7 @@ func (s *State) Frame(key string, render func(*State) []byte) []byte {
 	if !ok {
 		f, _ = s.frames.LoadOrStore(key, new(frame))
 	}
-	made := f.(*frame) //nolint:errcheck,forcetypeassert // only frames are stored
+	made := f.(*frame) // only frames are stored
 	made.once.Do(func() { made.bytes = render(s) })
 	return made.bytes
 }

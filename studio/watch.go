@@ -17,7 +17,7 @@ type Watch[T any] struct {
 func (w *Watch[T]) Changed() <-chan struct{} { return w.wake }
 
 // Latest is the present state.
-func (w *Watch[T]) Latest() T { return w.latest.Load().(T) } //nolint:errcheck,forcetypeassert // only T is stored
+func (w *Watch[T]) Latest() T { return w.latest.Load().(T) } // only T is stored
 
 // Close ends the watch; it may be called more than once.
 func (w *Watch[T]) Close() { w.stop() }

@@ -23,7 +23,7 @@ func (p Paths) Generations() string { return p.Base + "/generations" }
 // Generation is a generation's page, and its stream.
 func (p Paths) Generation(id string) string { return p.Base + "/generations/" + id }
 
-// Cancel, Retry and Delete are where the buttons of a generation post; a GET of Delete asks first.
+// Cancel is where a cancellation is posted.
 func (p Paths) Cancel(id string) string { return p.Generation(id) + "/cancel" }
 
 // Retry is where a retry is posted.

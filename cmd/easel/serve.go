@@ -91,7 +91,7 @@ func newLogger(config easel.Config) *slog.Logger {
 	if config.LogFormat == "json" || (config.LogFormat == "auto" && !terminal) {
 		return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: config.LogLevel}))
 	}
-	return slog.New(tint.NewHandler(os.Stderr, &tint.Options{
+	return slog.New(tint.NewTextHandler(os.Stderr, &tint.Options{
 		Level:      config.LogLevel,
 		TimeFormat: time.TimeOnly,
 		NoColor:    !terminal || os.Getenv("NO_COLOR") != "",

@@ -119,7 +119,7 @@ func Read(dir, name string) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read transcript: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close() // only read
 	entries, err := decode(f)
 	if err != nil {
 		return nil, fmt.Errorf("read transcript %s: %w", name, err)

@@ -183,7 +183,7 @@ func (h *helper) kill(t *testing.T) {
 // tempDir is a folder that every account can reach, on a path short enough for a socket.
 func tempDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "easel-pg-")
+	dir, err := os.MkdirTemp("", "easel-pg-") //nolint:usetesting // t.TempDir is too long for a socket and closed to other accounts
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +206,7 @@ var seed struct {
 func madeBefore(t *testing.T) string {
 	t.Helper()
 	seed.once.Do(func() {
-		seed.dir, seed.err = os.MkdirTemp("", "easel-pg-seed-")
+		seed.dir, seed.err = os.MkdirTemp("", "easel-pg-seed-") //nolint:usetesting // outlives the first test that asks
 		if seed.err != nil {
 			return
 		}

@@ -33,7 +33,7 @@ var (
 // another one the function would not be found. Source: genRx in library/src/engine/engine.ts.
 func body(value string, returns bool) (string, error) {
 	if strings.Contains(value, escapeBegin) || strings.Contains(value, escapeEnd) {
-		return "", errors.New("Datastar's escape sequence is not for us")
+		return "", errors.New("the escape sequence of Datastar is not for us")
 	}
 	expression := strings.TrimSpace(value)
 	if returns {
