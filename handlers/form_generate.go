@@ -43,15 +43,19 @@ func (s *Server) createGeneration(w http.ResponseWriter, r *http.Request) error 
 	return s.answerRejected(w, r, composer, err)
 }
 
-// accept stores what was asked for; one that names an older generation is its retry.
+// accept stores what was asked for; one that names an older generation is its retry. The form holds
+// all the settings, so nothing is taken over from the old one: what was emptied stays empty.
 func (s *Server) accept(r *http.Request, request studio.Request, retryOf string) (studio.Generation, error) {
 	if id, ok := canonicalID(retryOf); ok {
-		request.RetryOf = &id
-		g, err := s.studio.Retry(r.Context(), id, &request)
-		if !errors.Is(err, studio.ErrNotFound) {
-			return g, err
+		switch old, err := s.studio.State(r.Context(), id); {
+		case errors.Is(err, studio.ErrNotFound): // deleted meanwhile: no reason to refuse
+		case err != nil:
+			return studio.Generation{}, err
+		case !old.Generation.Status.Ended():
+			return studio.Generation{}, studio.ErrLive
+		default:
+			request.RetryOf = &id
 		}
-		request.RetryOf = nil // the older one was deleted meanwhile: that is no reason to refuse
 	}
 	g, _, err := s.studio.Create(r.Context(), request)
 	return g, err

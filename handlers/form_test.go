@@ -293,8 +293,11 @@ func TestRetryWithOtherSettingsNamesTheOld(t *testing.T) {
 	s := newSite(t, f)
 	form := lamp()
 	form.Set("retryOf", old.String())
+	form.Set("negativePrompt", "")
+	form.Set("settings.seed", "")
 	post(t, s, "/generations", form)
-	if got := f.created[0]; got.RetryOf == nil || *got.RetryOf != old || string(got.Settings["steps"]) != `"12"` {
+	// What was emptied is not filled up from the old one.
+	if got := f.created[0]; got.RetryOf == nil || *got.RetryOf != old || string(got.Settings["steps"]) != `"12"` || got.NegativePrompt != "" || got.Settings["seed"] != nil {
 		t.Errorf("request = %+v", got)
 	}
 	form.Set("retryOf", uuid.NewString()) // deleted meanwhile
