@@ -26,6 +26,7 @@ type Stream struct {
 	draining <-chan struct{}
 	beat     *time.Ticker
 	server   *Server
+	until    time.Time // the write deadline in force
 
 	// Heartbeat is sent when nothing else was for 15 s; a comment unless it is set.
 	Heartbeat []byte
@@ -72,8 +73,8 @@ func (st *Stream) Close() {
 	st.server.metrics.StreamClosed()
 }
 
-// Send writes whole events and flushes. A browser that does not take them within ten seconds is
-// given up: errAnswered, which a handler just returns.
+// Send writes whole events and flushes. A browser that does not take them within five to ten
+// seconds is given up: errAnswered, which a handler just returns.
 func (st *Stream) Send(events []byte) error {
 	if len(events) == 0 {
 		return nil
@@ -124,8 +125,15 @@ func (st *Stream) cut() {
 	panic(http.ErrAbortHandler)
 }
 
+// deadline gives the next write at least half of writeWait: moving the deadline costs a timer, so
+// it is not done for every event.
 func (st *Stream) deadline() error {
-	err := st.rc.SetWriteDeadline(time.Now().Add(writeWait))
+	now := time.Now()
+	if st.until.Sub(now) > writeWait/2 {
+		return nil
+	}
+	st.until = now.Add(writeWait)
+	err := st.rc.SetWriteDeadline(st.until)
 	if err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return errAnswered
 	}
