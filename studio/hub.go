@@ -23,14 +23,17 @@ type hub struct {
 
 	reloaded func(uuid.UUID) // told after somebody else's change was taken in; set before run
 
-	wake chan struct{} // for run: something below is dirty
+	wake   chan struct{} // for run: something is to be published
+	reread chan struct{} // for keepFresh: something is stale
 
 	mu       sync.Mutex // guards all below
 	records  map[uuid.UUID]*record
-	tracked  map[string]tracked // by prompt_id: attempts that a tracker of ours follows
-	stale    map[uuid.UUID]struct{}
-	moved    bool // the order or membership of Live, Recent or Servers has changed
-	nudged   bool // a state in them was replaced
+	dirty    map[*record]time.Time  // whose progress has changed since the last state, first at this time
+	tracked  map[string]tracked     // by prompt_id: attempts that a tracker of ours follows
+	stale    map[uuid.UUID]struct{} // changed by somebody else, to be read
+	waiting  int                    // generations with a position
+	moved    bool                   // the order or membership of Live, Recent or Servers has changed
+	nudged   bool                   // a state in them was replaced
 	recent   []*State
 	ended    *State // the last that ended, with pictures or without
 	servers  []Server
@@ -45,8 +48,7 @@ type record struct {
 	generation Generation
 	states     topic[*State]
 	watchers   int
-	position   int       // in the queue, from 1; 0: not waiting
-	dirtied    time.Time // its progress has changed since the last state, first at this time; zero: it has not
+	position   int // in the queue, from 1; 0: not waiting
 	published  time.Time
 }
 
@@ -67,7 +69,9 @@ func newHub(every time.Duration, load func(context.Context, []uuid.UUID) ([]Gene
 	return &hub{
 		every: every, load: load, logger: logger,
 		wake:    make(chan struct{}, 1),
+		reread:  make(chan struct{}, 1),
 		records: make(map[uuid.UUID]*record),
+		dirty:   make(map[*record]time.Time),
 		tracked: make(map[string]tracked),
 		stale:   make(map[uuid.UUID]struct{}),
 	}
@@ -95,20 +99,11 @@ func (h *hub) put(g Generation) {
 func (h *hub) add(g Generation) *record {
 	r := &record{generation: g}
 	if g.Status == Pending {
-		r.position = 1 + h.waiting() // until the order is made anew, which run does at once
+		h.waiting++
+		r.position = h.waiting // until the order is made anew, which run does at once
 	}
 	h.records[g.ID] = r
 	return r
-}
-
-func (h *hub) waiting() int {
-	n := 0
-	for _, r := range h.records {
-		if r.position > 0 {
-			n++
-		}
-	}
-	return n
 }
 
 // change applies a change that the database has stored as revision rev. Changes may arrive in
@@ -119,8 +114,7 @@ func (h *hub) change(id uuid.UUID, rev int64, mutate func(*Generation)) {
 	defer h.mu.Unlock()
 	r, known := h.records[id]
 	if !known || rev > r.generation.Rev+1 {
-		h.stale[id] = struct{}{}
-		ring(h.wake)
+		h.spoil(id)
 		return
 	}
 	if rev <= r.generation.Rev {
@@ -181,6 +175,7 @@ func (h *hub) remember(state *State) {
 func (h *hub) drop(r *record) {
 	if r.watchers == 0 && r.generation.Status.Ended() {
 		delete(h.records, r.generation.ID)
+		delete(h.dirty, r)
 	}
 }
 
@@ -188,6 +183,7 @@ func (h *hub) drop(r *record) {
 func (h *hub) remove(id uuid.UUID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	delete(h.dirty, h.records[id])
 	delete(h.records, id) // its watchers keep the last state that there was
 	delete(h.stale, id)
 	for i, state := range h.recent {
@@ -213,8 +209,7 @@ func (h *hub) invalidate(id uuid.UUID, rev int64) {
 	if r, known := h.records[id]; known && r.generation.Rev >= rev {
 		return
 	}
-	h.stale[id] = struct{}{}
-	ring(h.wake)
+	h.spoil(id)
 }
 
 // follow connects a prompt_id with the generation whose progress it is.
@@ -235,8 +230,8 @@ func (h *hub) unfollow(promptID string) {
 	}
 }
 
-// progressed notes that a tracker knows something new of a prompt; step: a sampler has moved. It is called by the readers of
-// sockets and never waits.
+// progressed notes that a tracker knows something new of a prompt; step: a sampler has moved. It is
+// called by the readers of sockets and never waits.
 func (h *hub) progressed(promptID string, step bool, at time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -249,8 +244,8 @@ func (h *hub) progressed(promptID string, step bool, at time.Time) {
 		h.tracked[promptID] = t
 	}
 	if r, ok := h.records[t.generation]; ok {
-		if r.dirtied.IsZero() {
-			r.dirtied = time.Now()
+		if _, ok := h.dirty[r]; !ok {
+			h.dirty[r] = time.Now()
 		}
 		ring(h.wake)
 	}

@@ -4,7 +4,10 @@ import (
 	"context"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"easel/comfy"
 
 	"github.com/google/uuid"
 )
@@ -39,7 +42,7 @@ func TestChangesOutOfOrder(t *testing.T) {
 	stored.Rev, stored.Status = 3, Generating
 	h.change(first.ID, 3, func(*Generation) { t.Error("a change that leaves a gap was applied") })
 	for h.anyStale() {
-		if !h.reload(t.Context()) {
+		if _, ok := h.reload(t.Context()); !ok {
 			t.Fatal("reload failed")
 		}
 	}
@@ -85,4 +88,47 @@ func TestSlowWatcher(t *testing.T) {
 	if len(h.records) != 0 {
 		t.Error("kept though it has ended and nobody watches")
 	}
+}
+
+// A database that does not answer holds up what others have changed, and no step.
+func TestStepsAreShownWhileTheDatabaseIsSlow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		readings := make(chan struct{}, 10)
+		load := func(ctx context.Context, _ []uuid.UUID) ([]Generation, error) {
+			readings <- struct{}{}
+			<-ctx.Done() // until the time for it is over
+			return nil, ctx.Err()
+		}
+		h := newHub(time.Millisecond, load, slog.New(slog.DiscardHandler))
+		h.reloaded = func(uuid.UUID) { t.Error("told of a change that was not read") }
+		h.refresh()
+		g := Generation{ID: uuid.New(), Status: Generating, Rev: 1, Images: []Image{{Index: 1, Status: Generating, PromptID: "p"}}}
+		h.put(g)
+		tracker := comfy.NewTracker()
+		h.follow("p", g.ID, 1, tracker)
+		w, _ := h.watch(g.ID, nil)
+		defer w.Close()
+		go func() { _ = h.run(ctx) }()
+		go func() { _ = h.keepFresh(ctx) }()
+		h.invalidate(uuid.New(), 7)
+		<-readings
+		<-w.Changed() // the state that there is
+
+		began := time.Now()
+		tracker.Expect("p", comfy.NewPlan(nil, nil))
+		h.progressed("p", true, began)
+		<-w.Changed()
+		if took := time.Since(began); took > 2*gather {
+			t.Errorf("a step was shown after %v", took)
+		}
+		<-readings // of the bubble's clock: after a failure it is tried again
+		if took := time.Since(began); took < loadTimeout || took > loadTimeout+2*reloadAfter {
+			t.Errorf("read again after %v", took)
+		}
+		stop()
+		synctest.Wait()
+	})
 }

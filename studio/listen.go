@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -119,17 +120,14 @@ func (s *Studio) loadLive(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read live generations: %w", err)
 	}
-	const portion = 500 // generations a statement
-	for len(ids) > 0 {
-		n := min(len(ids), portion)
-		found, err := s.load(ctx, ids[:n])
+	for portion := range slices.Chunk(ids, loadPortion) {
+		found, err := s.load(ctx, portion)
 		if err != nil {
 			return err
 		}
 		for _, g := range found {
 			s.hub.put(g)
 		}
-		ids = ids[n:]
 	}
 	if err := s.fill(ctx); err != nil {
 		return err

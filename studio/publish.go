@@ -3,15 +3,6 @@ package studio
 import (
 	"context"
 	"time"
-
-	"github.com/google/uuid"
-)
-
-// loadTimeout bounds one reading of what others have changed, and reloadAfter is the pause after
-// a reading that failed.
-const (
-	loadTimeout = 10 * time.Second
-	reloadAfter = time.Second
 )
 
 // publish makes the state of a record anew and wakes its watchers; mu is held.
@@ -26,14 +17,14 @@ func (h *hub) publish(r *record, now time.Time) {
 		state.Rev = prev.Rev
 	}
 	state.Rev++
-	r.dirtied = time.Time{}
+	delete(h.dirty, r)
 	r.published = now
 	r.states.set(state)
 	h.nudged = true
 }
 
-// run publishes progress, at most one state a generation in h.every, keeps the overview, and
-// reads anew what others have changed. It returns when ctx ends.
+// run publishes progress, at most one state a generation in h.every, and keeps the overview. It
+// waits for nobody else, the database least of all, and returns when ctx ends.
 func (h *hub) run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -44,11 +35,7 @@ func (h *hub) run(ctx context.Context) error {
 		case <-h.wake:
 		case <-timer.C:
 		}
-		again := h.flush(time.Now())
-		if !h.reload(ctx) {
-			again = reloadAfter
-		}
-		if again > 0 {
+		if again := h.flush(time.Now()); again > 0 {
 			timer.Reset(again)
 		}
 	}
@@ -73,11 +60,10 @@ func (h *hub) flush(now time.Time) (again time.Duration) {
 		}
 		return true
 	}
-	for _, r := range h.records {
-		if r.dirtied.IsZero() || later(r.published, h.every) || later(r.dirtied, gather) {
-			continue
+	for r, since := range h.dirty {
+		if !later(r.published, h.every) && !later(since, gather) {
+			h.publish(r, now)
 		}
-		h.publish(r, now)
 	}
 	if (h.moved || h.nudged) && !later(h.made, h.every) {
 		h.oversee(now)
@@ -99,7 +85,9 @@ func (h *hub) oversee(now time.Time) {
 	live := inOrder(h.records)
 	if h.moved {
 		h.rev++
+		h.waiting = 0
 		for i, position := range positions(live) {
+			h.waiting = max(h.waiting, position)
 			if r := live[i]; r.position != position {
 				r.position = position
 				h.publish(r, now)
@@ -119,37 +107,4 @@ func (h *hub) oversee(now time.Time) {
 	h.moved, h.nudged = false, false
 	h.made = now
 	h.overview.set(o)
-}
-
-// reload reads what is stale; false if the database did not answer.
-func (h *hub) reload(ctx context.Context) bool {
-	h.mu.Lock()
-	ids := make([]uuid.UUID, 0, len(h.stale))
-	for id := range h.stale {
-		ids = append(ids, id)
-	}
-	clear(h.stale)
-	h.mu.Unlock()
-	if len(ids) == 0 {
-		return true
-	}
-	loadCtx, cancel := context.WithTimeout(ctx, loadTimeout)
-	defer cancel()
-	found, err := h.load(loadCtx, ids)
-	if err != nil {
-		if ctx.Err() == nil {
-			h.logger.Warn("could not read what others have changed", "err", err, "retry_in", reloadAfter)
-		}
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		for _, id := range ids {
-			h.stale[id] = struct{}{}
-		}
-		return false
-	}
-	for _, g := range found {
-		h.put(g)
-		h.reloaded(g.ID)
-	}
-	return true
 }

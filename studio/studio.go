@@ -190,6 +190,7 @@ func (s *Studio) run(ctx context.Context) error {
 			return fmt.Errorf("studio: load what is live: %w", err)
 		}
 		g.Go(func() error { return s.hub.run(ctx) })
+		g.Go(func() error { return s.hub.keepFresh(ctx) })
 		g.Go(func() error { return s.runRiver(ctx) })
 		for _, v := range servers {
 			g.Go(func() error { return v.run(ctx) })

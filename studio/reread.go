@@ -1,0 +1,81 @@
+package studio
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+const (
+	loadPortion = 500              // generations that are read at once
+	loadTimeout = 10 * time.Second // for one portion
+	reloadAfter = time.Second      // after a reading that failed
+)
+
+// keepFresh reads anew what others have changed, until ctx ends. While the database is slow or
+// away, progress is published all the same: that is run's, on a goroutine of its own.
+func (h *hub) keepFresh(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-h.reread:
+		}
+		for again := true; again; {
+			ok := true
+			if again, ok = h.reload(ctx); !ok && !sleep(ctx, reloadAfter) {
+				return nil
+			}
+		}
+	}
+}
+
+// reload reads a portion of what is stale. more: something still is; ok is false if the database
+// did not answer.
+func (h *hub) reload(ctx context.Context) (more, ok bool) {
+	ids, more := h.takeStale()
+	if len(ids) == 0 {
+		return false, true
+	}
+	loadCtx, cancel := context.WithTimeout(ctx, loadTimeout)
+	defer cancel()
+	found, err := h.load(loadCtx, ids)
+	if err != nil {
+		if ctx.Err() == nil {
+			h.logger.Warn("could not read what others have changed", "err", err, "retry_in", reloadAfter)
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for _, id := range ids {
+			h.stale[id] = struct{}{}
+		}
+		return true, false
+	}
+	for _, g := range found {
+		h.put(g)
+		h.reloaded(g.ID)
+	}
+	return more, true
+}
+
+// takeStale takes a portion of what is stale off the list; more is true if it leaves some. What is
+// marked while it is being read is on the list again.
+func (h *hub) takeStale() (ids []uuid.UUID, more bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id := range h.stale {
+		if len(ids) == loadPortion {
+			return ids, true
+		}
+		ids = append(ids, id)
+		delete(h.stale, id)
+	}
+	return ids, false
+}
+
+// spoil marks a generation as stale; mu is held.
+func (h *hub) spoil(id uuid.UUID) {
+	h.stale[id] = struct{}{}
+	ring(h.reread)
+}
