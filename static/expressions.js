@@ -34,8 +34,8 @@ document.getElementById(el.dataset.for).value=''
     ["el,$,__action,evt,evt|document.getElementById(el.dataset.for).value=document.querySelector('#stage [data-seed]')?.dataset.seed||''", function (el,$,__action,evt,evt) {
 document.getElementById(el.dataset.for).value=document.querySelector('#stage [data-seed]')?.dataset.seed||''
     }],
-    ["el,$,__action,evt,evt|document.hidden || ($['_live'] && $['_net']!='retrying') || __action(\"get\",evt,el.dataset.url,{retry:'always',retryMaxCount:Infinity,requestCancellation:'cleanup'})", function (el,$,__action,evt,evt) {
-document.hidden || ($['_live'] && $['_net']!='retrying') || __action("get",evt,el.dataset.url,{retry:'always',retryMaxCount:Infinity,requestCancellation:'cleanup'})
+    ["el,$,__action,evt,evt|document.hidden || ($['_live'] && $['_net']!='retrying') || __action(\"get\",evt,el.dataset.url,{retry:'always',retryMaxWait:1500,retryMaxCount:Infinity,requestCancellation:'cleanup'})", function (el,$,__action,evt,evt) {
+document.hidden || ($['_live'] && $['_net']!='retrying') || __action("get",evt,el.dataset.url,{retry:'always',retryMaxWait:1500,retryMaxCount:Infinity,requestCancellation:'cleanup'})
     }],
     ["el,$,__action,evt,evt|el.closest('details') && (evt.preventDefault(), el.closest('details').open=false)", function (el,$,__action,evt,evt) {
 el.closest('details') && (evt.preventDefault(), el.closest('details').open=false)
@@ -67,11 +67,11 @@ $['_top']=true; document.querySelector('#fresh a')?.click()
     ["el,$,__action,evt|__action(\"get\",evt,el.dataset.url)", function (el,$,__action,evt) {
 __action("get",evt,el.dataset.url)
     }],
-    ["el,$,__action,evt|document.hidden || Date.now()-__action(\"peek\",evt,() => $['_seen'])>45000 && ($['_seen']=Date.now(), __action(\"get\",evt,el.dataset.url,{retry:'always',retryMaxCount:Infinity,requestCancellation:'cleanup'}))", function (el,$,__action,evt) {
-document.hidden || Date.now()-__action("peek",evt,() => $['_seen'])>45000 && ($['_seen']=Date.now(), __action("get",evt,el.dataset.url,{retry:'always',retryMaxCount:Infinity,requestCancellation:'cleanup'}))
+    ["el,$,__action,evt|document.hidden || Date.now()-__action(\"peek\",evt,() => $['_seen'])>45000 && ($['_seen']=Date.now(), __action(\"get\",evt,el.dataset.url,{retry:'always',retryMaxWait:1500,retryMaxCount:Infinity,requestCancellation:'cleanup'}))", function (el,$,__action,evt) {
+document.hidden || Date.now()-__action("peek",evt,() => $['_seen'])>45000 && ($['_seen']=Date.now(), __action("get",evt,el.dataset.url,{retry:'always',retryMaxWait:1500,retryMaxCount:Infinity,requestCancellation:'cleanup'}))
     }],
-    ["el,$,__action,evt|document.hidden || __action(\"get\",evt,el.dataset.url,{retry:'always',retryMaxCount:Infinity,requestCancellation:'cleanup'})", function (el,$,__action,evt) {
-document.hidden || __action("get",evt,el.dataset.url,{retry:'always',retryMaxCount:Infinity,requestCancellation:'cleanup'})
+    ["el,$,__action,evt|document.hidden || __action(\"get\",evt,el.dataset.url,{retry:'always',retryMaxWait:1500,retryMaxCount:Infinity,requestCancellation:'cleanup'})", function (el,$,__action,evt) {
+document.hidden || __action("get",evt,el.dataset.url,{retry:'always',retryMaxWait:1500,retryMaxCount:Infinity,requestCancellation:'cleanup'})
     }],
     ["el,$,__action,evt|return (!($['_net']=='retrying'||$['_net']=='down'));", function (el,$,__action,evt) {
 return (!($['_net']=='retrying'||$['_net']=='down'));
