@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,23 +25,17 @@ import (
 // startWait bounds a start: the first one makes a database, with the race detector on two cores.
 const startWait = 90 * time.Second
 
-// built is the folder of the binaries, once there is one.
-var built string
-
 var (
 	binary = sync.OnceValues(func() (string, error) { return build("-race") })
 	plain  = sync.OnceValues(func() (string, error) { return build() })
 )
 
 func build(flags ...string) (string, error) {
-	if built == "" {
-		dir, err := os.MkdirTemp("", "easel-binary-")
-		if err != nil {
-			return "", err
-		}
-		built = dir
+	dir, err := filesFolder()
+	if err != nil {
+		return "", err
 	}
-	path := filepath.Join(built, "easel"+strings.Join(flags, ""))
+	path := filepath.Join(dir, "easel"+strings.Join(flags, ""))
 	command := exec.CommandContext(context.Background(), "go", append(append([]string{"build"}, flags...), "-o", path, "./cmd/easel")...)
 	command.Dir = Root()
 	if out, err := command.CombinedOutput(); err != nil {
@@ -69,20 +64,18 @@ func Binary(t testing.TB, measuring bool) string {
 	return path
 }
 
-// RemoveBinary cleans up after the last test; call it from TestMain.
-func RemoveBinary() {
-	if built != "" {
-		_ = os.RemoveAll(built)
-	}
-}
-
 // Options of one running Easel. Everything may be left out.
 type Options struct {
 	ComfyUI string   // COMFYUI_URL; empty: the built-in demo
-	DataDir string   // empty: a fresh folder that lives as long as the test
+	DataDir string   // empty: a folder that lives as long as the test, with an empty database in it
+	Fresh   bool     // without DataDir: a folder with nothing in it, as on a new machine
 	Env     []string // NAME=VALUE
-	Plain   bool     // without the race detector, and quiet: for measuring
+	Plain   bool     // without the race detector, and quiet: for measuring, on a new machine
+	Account *Account // who runs it; nil: whoever runs the test
 }
+
+// Account is a user of this machine.
+type Account struct{ UID, GID uint32 }
 
 // Easel is one running program.
 type Easel struct {
@@ -94,50 +87,63 @@ type Easel struct {
 	listen  string
 	command *exec.Cmd
 	ended   chan struct{} // closed when the process has ended and its output was read
-	log     *lockedBuffer
-	waitErr error // valid after ended
+	log     *lockedBuffer // of the present run
+	all     *lockedBuffer // of all runs
+	waitErr error         // valid after ended
 }
 
-var announced = regexp.MustCompile(`Easel .* is at (http://([^/ ]+)\S*?)/ \(`)
+var announced = regexp.MustCompile(`^Easel .* is at (http://([^/ ]+)\S*?)/ \(`)
 
 // Start runs easel until the test ends, and waits until it serves.
 func Start(t testing.TB, o Options) *Easel {
 	t.Helper()
 	if o.DataDir == "" {
-		// Not t.TempDir: the private Postgres may run as another user, who must be able to cross the path.
-		dir, err := os.MkdirTemp("", "easel-data-")
-		if err != nil {
-			t.Fatal(err)
+		o.DataDir = DataDir(t)
+		given := slices.ContainsFunc(o.Env, func(v string) bool { return strings.HasPrefix(v, "DATABASE_URL=") })
+		if !o.Fresh && !o.Plain && !given {
+			if err := populate(o.DataDir); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // see above
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = os.RemoveAll(dir) })
-		o.DataDir = dir
 	}
-	e := &Easel{t: t, options: o, DataDir: o.DataDir, listen: "127.0.0.1:0"}
+	e := &Easel{t: t, options: o, DataDir: o.DataDir, listen: "127.0.0.1:0", all: &lockedBuffer{}}
 	e.start()
 	t.Cleanup(func() {
 		e.Stop()
 		if t.Failed() {
-			t.Logf("log of easel:\n%s", e.Log())
+			t.Logf("log of easel:\n%s", e.all)
 		}
 	})
 	return e
+}
+
+// environment is that of a program with o, listening at listen.
+func environment(o Options, listen string) []string {
+	level := "debug"
+	if o.Plain {
+		level = "warn"
+	}
+	return append(append(os.Environ(),
+		"EASEL_LISTEN="+listen, "EASEL_DATA_DIR="+o.DataDir, "COMFYUI_URL="+o.ComfyUI,
+		"EASEL_LOG_FORMAT=json", "EASEL_LOG_LEVEL="+level, "PORT=", "DATABASE_URL=", "GORACE=halt_on_error=0 exitcode=66"),
+		o.Env...)
+}
+
+func (o Options) attributes() *syscall.SysProcAttr {
+	if o.Account == nil {
+		return nil
+	}
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: o.Account.UID, Gid: o.Account.GID}}
 }
 
 func (e *Easel) start() {
 	e.t.Helper()
 	e.log = &lockedBuffer{}
 	e.command = exec.CommandContext(context.WithoutCancel(e.t.Context()), Binary(e.t, e.options.Plain))
-	level := "debug"
-	if e.options.Plain {
-		level = "warn"
+	e.command.Env, e.command.SysProcAttr = environment(e.options, e.listen), e.options.attributes()
+	if e.options.Account != nil {
+		e.command.Dir = "/" // the tests' folder may be closed to it
 	}
-	e.command.Env = append(os.Environ(),
-		"EASEL_LISTEN="+e.listen, "EASEL_DATA_DIR="+e.DataDir, "COMFYUI_URL="+e.options.ComfyUI,
-		"EASEL_LOG_FORMAT=json", "EASEL_LOG_LEVEL="+level, "PORT=", "DATABASE_URL=", "GORACE=halt_on_error=0 exitcode=66")
-	e.command.Env = append(e.command.Env, e.options.Env...)
 	stderr, err := e.command.StderrPipe()
 	if err != nil {
 		e.t.Fatal(err)
@@ -153,6 +159,7 @@ func (e *Easel) start() {
 		for {
 			line, err := lines.ReadString('\n')
 			e.log.WriteString(line)
+			e.all.WriteString(line)
 			if m := announced.FindStringSubmatch(line); m != nil {
 				e.listen = m[2] // a restart comes back at the same address
 				address <- m[1]
@@ -177,16 +184,19 @@ func (e *Easel) Kill() {
 	e.t.Helper()
 	_ = e.command.Process.Kill()
 	<-e.ended
+	e.raced()
 }
 
-// Stop ends the program gracefully; a race report or an exit code fails the test.
-func (e *Easel) Stop() {
+// Stop ends the program gracefully and says how long that took; a race report or an exit code
+// fails the test.
+func (e *Easel) Stop() time.Duration {
 	e.t.Helper()
 	select {
 	case <-e.ended:
-		return
+		return 0
 	default:
 	}
+	began := time.Now()
 	_ = e.command.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-e.ended:
@@ -199,6 +209,12 @@ func (e *Easel) Stop() {
 	if errors.As(e.waitErr, &exit) && exit.ExitCode() > 0 {
 		e.t.Errorf("easel ended with code %d", exit.ExitCode())
 	}
+	e.raced()
+	return time.Since(began)
+}
+
+func (e *Easel) raced() {
+	e.t.Helper()
 	if strings.Contains(e.Log(), "WARNING: DATA RACE") {
 		e.t.Errorf("data race:\n%s", e.Log())
 	}
@@ -219,6 +235,9 @@ func (e *Easel) Signal(s os.Signal) { _ = e.command.Process.Signal(s) }
 
 // Log is what the present run of the program has written so far.
 func (e *Easel) Log() string { return e.log.String() }
+
+// Logs is what all its runs have written.
+func (e *Easel) Logs() string { return e.all.String() }
 
 // Get fetches a path of the site and gives status and body.
 func (e *Easel) Get(path string) (status int, body string) {
