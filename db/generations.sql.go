@@ -200,19 +200,17 @@ func (q *Queries) GenerationInsert(ctx context.Context, arg GenerationInsertPara
 const generationPage = `-- name: GenerationPage :many
 SELECT id FROM generations
 WHERE ($1::uuid IS NULL OR id < $1::uuid)
-  AND ($2::text IS NULL OR search @@ to_tsquery('simple', $2::text))
-  AND ($3::text IS NULL OR status = $3::text)
-  AND ($4::text IS NULL OR settings ->> 'model' = $4::text)
-  AND ($5::text IS NULL OR workflow = $5::text)
-  AND ($6::timestamptz IS NULL OR created_at >= $6::timestamptz)
-  AND ($7::timestamptz IS NULL OR created_at < $7::timestamptz)
-  AND (NOT $8::boolean OR images_complete > 0 OR images_left > 0)
-ORDER BY id DESC LIMIT $9
+  AND ($2::text IS NULL OR status = $2::text)
+  AND ($3::text IS NULL OR settings ->> 'model' = $3::text)
+  AND ($4::text IS NULL OR workflow = $4::text)
+  AND ($5::timestamptz IS NULL OR created_at >= $5::timestamptz)
+  AND ($6::timestamptz IS NULL OR created_at < $6::timestamptz)
+  AND (NOT $7::boolean OR images_complete > 0 OR images_left > 0)
+ORDER BY id DESC LIMIT $8
 `
 
 type GenerationPageParams struct {
 	Before      *uuid.UUID
-	Query       *string
 	Status      *string
 	Model       *string
 	Workflow    *string
@@ -227,6 +225,127 @@ type GenerationPageParams struct {
 func (q *Queries) GenerationPage(ctx context.Context, arg GenerationPageParams) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, generationPage,
 		arg.Before,
+		arg.Status,
+		arg.Model,
+		arg.Workflow,
+		arg.CreatedFrom,
+		arg.CreatedTo,
+		arg.Pictures,
+		arg.Count,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const generationSearch = `-- name: GenerationSearch :many
+WITH found AS MATERIALIZED (
+    SELECT id FROM generations
+    WHERE search @@ to_tsquery('simple', $2::text)
+      AND ($3::uuid IS NULL OR id < $3::uuid)
+    AND ($4::text IS NULL OR status = $4::text)
+    AND ($5::text IS NULL OR settings ->> 'model' = $5::text)
+    AND ($6::text IS NULL OR workflow = $6::text)
+    AND ($7::timestamptz IS NULL OR created_at >= $7::timestamptz)
+    AND ($8::timestamptz IS NULL OR created_at < $8::timestamptz)
+    AND (NOT $9::boolean OR images_complete > 0 OR images_left > 0)
+)
+SELECT id FROM found ORDER BY id DESC LIMIT $1
+`
+
+type GenerationSearchParams struct {
+	Count       int32
+	Query       string
+	Before      *uuid.UUID
+	Status      *string
+	Model       *string
+	Workflow    *string
+	CreatedFrom *time.Time
+	CreatedTo   *time.Time
+	Pictures    bool
+}
+
+// GenerationSearch looks for words among all, through the index on them: for what few have. The
+// planner must not walk the list instead, hoping for a match soon: with none in 100,000 that
+// took 100 ms.
+func (q *Queries) GenerationSearch(ctx context.Context, arg GenerationSearchParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, generationSearch,
+		arg.Count,
+		arg.Query,
+		arg.Before,
+		arg.Status,
+		arg.Model,
+		arg.Workflow,
+		arg.CreatedFrom,
+		arg.CreatedTo,
+		arg.Pictures,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const generationSearchNear = `-- name: GenerationSearchNear :many
+SELECT near.id FROM (
+    SELECT id, user_id, prompt, negative_prompt, workflow, settings, request, idempotency_key, body_hash, priority, retry_of, status, total_images, images_left, images_complete, cancel_requested_at, error_code, error_message, warnings, rev, origin, created_at, updated_at, finished_at, search FROM generations
+    WHERE $1::uuid IS NULL OR id < $1::uuid
+    ORDER BY id DESC LIMIT $2
+) near
+WHERE search @@ to_tsquery('simple', $3::text)
+  AND ($4::text IS NULL OR status = $4::text)
+  AND ($5::text IS NULL OR settings ->> 'model' = $5::text)
+  AND ($6::text IS NULL OR workflow = $6::text)
+  AND ($7::timestamptz IS NULL OR created_at >= $7::timestamptz)
+  AND ($8::timestamptz IS NULL OR created_at < $8::timestamptz)
+  AND (NOT $9::boolean OR images_complete > 0 OR images_left > 0)
+ORDER BY near.id DESC LIMIT $10
+`
+
+type GenerationSearchNearParams struct {
+	Before      *uuid.UUID
+	Near        int32
+	Query       string
+	Status      *string
+	Model       *string
+	Workflow    *string
+	CreatedFrom *time.Time
+	CreatedTo   *time.Time
+	Pictures    bool
+	Count       int32
+}
+
+// GenerationSearchNear looks for words among the newest generations before a place, however many
+// have them: what many have is found here, without collecting every match.
+func (q *Queries) GenerationSearchNear(ctx context.Context, arg GenerationSearchNearParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, generationSearchNear,
+		arg.Before,
+		arg.Near,
 		arg.Query,
 		arg.Status,
 		arg.Model,

@@ -47,7 +47,6 @@ ORDER BY id DESC LIMIT @count;
 -- name: GenerationPage :many
 SELECT id FROM generations
 WHERE (sqlc.narg(before)::uuid IS NULL OR id < sqlc.narg(before)::uuid)
-  AND (sqlc.narg(query)::text IS NULL OR search @@ to_tsquery('simple', sqlc.narg(query)::text))
   AND (sqlc.narg(status)::text IS NULL OR status = sqlc.narg(status)::text)
   AND (sqlc.narg(model)::text IS NULL OR settings ->> 'model' = sqlc.narg(model)::text)
   AND (sqlc.narg(workflow)::text IS NULL OR workflow = sqlc.narg(workflow)::text)
@@ -55,6 +54,40 @@ WHERE (sqlc.narg(before)::uuid IS NULL OR id < sqlc.narg(before)::uuid)
   AND (sqlc.narg(created_to)::timestamptz IS NULL OR created_at < sqlc.narg(created_to)::timestamptz)
   AND (NOT @pictures::boolean OR images_complete > 0 OR images_left > 0)
 ORDER BY id DESC LIMIT @count;
+
+-- GenerationSearchNear looks for words among the newest generations before a place, however many
+-- have them: what many have is found here, without collecting every match.
+-- name: GenerationSearchNear :many
+SELECT near.id FROM (
+    SELECT * FROM generations
+    WHERE sqlc.narg(before)::uuid IS NULL OR id < sqlc.narg(before)::uuid
+    ORDER BY id DESC LIMIT @near
+) near
+WHERE search @@ to_tsquery('simple', @query::text)
+  AND (sqlc.narg(status)::text IS NULL OR status = sqlc.narg(status)::text)
+  AND (sqlc.narg(model)::text IS NULL OR settings ->> 'model' = sqlc.narg(model)::text)
+  AND (sqlc.narg(workflow)::text IS NULL OR workflow = sqlc.narg(workflow)::text)
+  AND (sqlc.narg(created_from)::timestamptz IS NULL OR created_at >= sqlc.narg(created_from)::timestamptz)
+  AND (sqlc.narg(created_to)::timestamptz IS NULL OR created_at < sqlc.narg(created_to)::timestamptz)
+  AND (NOT @pictures::boolean OR images_complete > 0 OR images_left > 0)
+ORDER BY near.id DESC LIMIT @count;
+
+-- GenerationSearch looks for words among all, through the index on them: for what few have. The
+-- planner must not walk the list instead, hoping for a match soon: with none in 100,000 that
+-- took 100 ms.
+-- name: GenerationSearch :many
+WITH found AS MATERIALIZED (
+    SELECT id FROM generations
+    WHERE search @@ to_tsquery('simple', @query::text)
+      AND (sqlc.narg(before)::uuid IS NULL OR id < sqlc.narg(before)::uuid)
+    AND (sqlc.narg(status)::text IS NULL OR status = sqlc.narg(status)::text)
+    AND (sqlc.narg(model)::text IS NULL OR settings ->> 'model' = sqlc.narg(model)::text)
+    AND (sqlc.narg(workflow)::text IS NULL OR workflow = sqlc.narg(workflow)::text)
+    AND (sqlc.narg(created_from)::timestamptz IS NULL OR created_at >= sqlc.narg(created_from)::timestamptz)
+    AND (sqlc.narg(created_to)::timestamptz IS NULL OR created_at < sqlc.narg(created_to)::timestamptz)
+    AND (NOT @pictures::boolean OR images_complete > 0 OR images_left > 0)
+)
+SELECT id FROM found ORDER BY id DESC LIMIT @count;
 
 -- GenerationCancel asks for the end of a generation. Images that no server has are cancelled at
 -- once; with none left the generation has ended. Asking again changes nothing, and gives no row.
