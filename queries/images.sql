@@ -18,26 +18,31 @@ ORDER BY i.generation_id, i.index;
 
 -- ImagePick locks the image that runs next: priority, then round robin over users, then age. An
 -- image that another supervisor is picking, or a generation that is being cancelled, is skipped.
--- Losses count attempts that vanished after they were sent; crashes, those that were running.
+-- Losses count attempts that vanished after they were sent; crashes, those that were running. They
+-- are counted for the one image that was picked, not for all that wait.
 -- name: ImagePick :one
-SELECT g.id AS generation_id, g.user_id, g.prompt, g.negative_prompt, g.workflow, g.settings,
-       i.index, i.seed,
+WITH next AS (
+    SELECT g.id AS generation_id, g.user_id, g.prompt, g.negative_prompt, g.workflow, g.settings, i.index
+    FROM images i
+    JOIN generations g ON g.id = i.generation_id
+    JOIN users u ON u.id = g.user_id
+    WHERE i.status = 'pending' AND g.cancel_requested_at IS NULL
+    ORDER BY g.priority DESC, u.served_at, g.id, i.index
+    LIMIT 1
+    FOR UPDATE OF g, i SKIP LOCKED
+)
+SELECT next.generation_id, next.user_id, next.prompt, next.negative_prompt, next.workflow, next.settings,
+       next.index,
        coalesce(past.attempts, 0)::integer AS attempts,
        coalesce(past.losses, 0)::integer AS losses,
        coalesce(past.crashes, 0)::integer AS crashes
-FROM images i
-JOIN generations g ON g.id = i.generation_id
-JOIN users u ON u.id = g.user_id
+FROM next
 LEFT JOIN LATERAL (
     SELECT max(a.number) AS attempts,
            count(*) FILTER (WHERE a.loss_reason = 'absent') AS losses,
            count(*) FILTER (WHERE a.loss_reason = 'absent' AND a.was_running) AS crashes
-    FROM attempts a WHERE a.generation_id = i.generation_id AND a.image_index = i.index
-) past ON true
-WHERE i.status = 'pending' AND g.cancel_requested_at IS NULL
-ORDER BY g.priority DESC, u.served_at, g.id, i.index
-LIMIT 1
-FOR UPDATE OF g, i SKIP LOCKED;
+    FROM attempts a WHERE a.generation_id = next.generation_id AND a.image_index = next.index
+) past ON true;
 
 -- ImageFail ends an image that cannot even be sent, such as one whose workflow is gone.
 -- name: ImageFail :one
