@@ -1,7 +1,10 @@
 package studio
 
 import (
+	"bytes"
 	"encoding/json"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/google/uuid"
@@ -35,14 +38,18 @@ func (f *forms) of(w *workflow.Workflow) workflow.Form {
 	if form, ok := f.made[w.ID]; ok {
 		return form
 	}
+	// The oldest server's choices come first, whenever the form is made.
 	infos := make([]*workflow.ObjectInfo, 0, len(f.infos))
-	for _, info := range f.infos {
-		infos = append(infos, info)
+	for _, server := range slices.SortedFunc(maps.Keys(f.infos), byAge) {
+		infos = append(infos, f.infos[server])
 	}
 	form := w.Form(infos...)
 	f.made[w.ID] = form
 	return form
 }
+
+// byAge orders UUIDv7.
+func byAge(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }
 
 // settings reads stored values, each in the type of its field. Those of a workflow that is no
 // longer there keep the types that JSON gives them.
