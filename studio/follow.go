@@ -26,10 +26,11 @@ type follower struct {
 	workflow   *workflow.Workflow // nil: taken over, and only needed for the words of a refusal
 
 	wake    chan struct{}
-	look    atomic.Bool  // look at ComfyUI as soon as awake
-	missed  atomic.Bool  // messages were missed: the tracker has to be told what /queue says
-	running atomic.Bool  // for the watchdog
-	sampled atomic.Int64 // Unix nanoseconds of the first sampler step seen; 0: none
+	begun   chan struct{} // closed when its POST is over, whatever came of it; not of one that was taken over
+	look    atomic.Bool   // look at ComfyUI as soon as awake
+	missed  atomic.Bool   // messages were missed: the tracker has to be told what /queue says
+	running atomic.Bool   // for the watchdog
+	sampled atomic.Int64  // Unix nanoseconds of the first sampler step seen; 0: none
 
 	// Of the goroutine alone.
 	life   life
@@ -45,7 +46,9 @@ func (f *follower) run(ctx context.Context) error {
 	defer f.hold.leave(f)
 	defer f.found()
 	if f.fresh {
-		if over, err := f.begin(ctx); over || err != nil {
+		over, err := f.begin(ctx)
+		close(f.begun)
+		if over || err != nil {
 			return err
 		}
 	}

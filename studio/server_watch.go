@@ -166,14 +166,14 @@ func (h *hold) store(ctx context.Context) {
 		State: string(shown.State), Version: shown.Version, Device: shown.Device, VRAMTotal: shown.VRAMTotal,
 		LastError: shown.LastError, ID: h.server.ID, Owner: h.lease.owner, Fence: h.lease.fence,
 	}
-	if now == h.shown {
+	if now == h.stored {
 		return
 	}
-	h.shown = now
+	h.stored = now
 	now.LastSeen = givenTime(shown.LastSeen)
 	if err := h.studio.queries.ServerObserve(ctx, now); err != nil && ctx.Err() == nil {
 		h.logger.Warn("could not store how the server is", "err", err)
-		h.shown = db.ServerObserveParams{}
+		h.stored = db.ServerObserveParams{}
 	}
 }
 

@@ -30,9 +30,8 @@ type supervisor struct {
 	wake    chan struct{} // there may be something to pick
 	info    atomic.Pointer[workflow.ObjectInfo]
 
-	mu        sync.Mutex // guards all below
+	mu        sync.Mutex // guards followers
 	followers map[string]*follower
-	shown     db.ServerObserveParams // what was last stored of its state
 }
 
 func newSupervisor(s *Studio, row db.ServersEnabledRow) (*supervisor, error) {
@@ -100,6 +99,8 @@ type hold struct {
 	looked  atomic.Bool   // it was looked at since the socket connected: its classes are known, or cannot be
 	behind  atomic.Int32  // attempts taken over whose fate is not known yet
 
+	stored db.ServerObserveParams // what was last stored of its state; of watchServer's goroutine
+
 	mu      sync.Mutex // guards all below
 	backoff time.Duration
 	paused  time.Time // no picking until then
@@ -153,7 +154,12 @@ func (h *hold) feed(ctx context.Context, g *errgroup.Group) error {
 			switch {
 			case err == nil:
 				g.Go(func() error { return f.run(ctx) })
-				continue
+				select {
+				case <-f.begun: // the next must not overtake it on its way into ComfyUI's queue
+					continue
+				case <-ctx.Done():
+					return nil
+				}
 			case errors.Is(err, errNothingToPick):
 			case errors.As(err, &unsendable):
 				if err := h.failUnsendable(ctx, unsendable); err != nil {
@@ -258,7 +264,7 @@ func (h *hold) objectInfo() *workflow.ObjectInfo { return h.info.Load() }
 func (h *hold) newFollower(prompt, generation uuid.UUID, image int, graph workflow.Graph) *follower {
 	return &follower{
 		hold: h, prompt: prompt, promptID: prompt.String(), generation: generation, image: image, graph: graph,
-		wake: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), begun: make(chan struct{}),
 	}
 }
 
