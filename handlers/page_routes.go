@@ -49,6 +49,10 @@ func (s *Server) pageRoutes() {
 	s.route("POST /settings/theme", s.setTheme)
 }
 
+// pageCompression is a level of compress/gzip: a first page of 25 kB becomes 5 kB in 0.3 ms, and
+// higher levels gain 2 % more.
+const pageCompression = 5
+
 // render answers with a page. It is rendered into memory first, so that a failure can still
 // become an error page.
 func render(w http.ResponseWriter, r *http.Request, status int, c templ.Component) error {
@@ -56,11 +60,21 @@ func render(w http.ResponseWriter, r *http.Request, status int, c templ.Componen
 	if err := c.Render(r.Context(), &page); err != nil {
 		return fmt.Errorf("render page: %w", err)
 	}
+	body := page.Bytes()
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store") // a page carries the present state, also after "back"
+	h.Add("Vary", "Accept-Encoding")
+	if static.TakesGzip(r) {
+		packed, err := static.Gzip(body, pageCompression)
+		if err != nil {
+			return fmt.Errorf("compress page: %w", err)
+		}
+		h.Set("Content-Encoding", "gzip")
+		body = packed
+	}
 	w.WriteHeader(status)
-	_, _ = w.Write(page.Bytes()) // a visitor who left is nobody's error
+	_, _ = w.Write(body) // a visitor who left is nobody's error
 	return nil
 }
 

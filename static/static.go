@@ -6,6 +6,7 @@
 package static
 
 import (
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -32,9 +33,10 @@ const hashChars = 12
 
 // file is one static file in memory.
 type file struct {
-	body []byte
-	mime string
-	hash string // hex, hashChars long
+	body   []byte
+	packed []byte // by gzip; nil where that gains nothing
+	mime   string
+	hash   string // hex, hashChars long
 }
 
 // Files is the set of static files of one server. It is immutable and serves them as a handler.
@@ -56,11 +58,15 @@ func Open(datastar []byte) (*Files, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read static file: %w", err)
 		}
-		f.add(entry.Name(), body)
+		if err := f.add(entry.Name(), body); err != nil {
+			return nil, err
+		}
 	}
 	if len(datastar) > 0 {
 		delete(f.byURL, f.URLName(Datastar))
-		f.add(Datastar, datastar)
+		if err := f.add(Datastar, datastar); err != nil {
+			return nil, err
+		}
 	}
 	if len(f.byName[Datastar].body) == 0 {
 		return nil, ErrNoDatastar
@@ -68,11 +74,19 @@ func Open(datastar []byte) (*Files, error) {
 	return f, nil
 }
 
-func (f *Files) add(name string, body []byte) {
+func (f *Files) add(name string, body []byte) error {
 	sum := sha256.Sum256(body)
 	added := file{body: body, mime: mimeOf(name), hash: hex.EncodeToString(sum[:])[:hashChars]}
+	packed, err := Gzip(body, gzip.BestCompression)
+	if err != nil {
+		return fmt.Errorf("compress %s: %w", name, err)
+	}
+	if len(packed) < len(body) {
+		added.packed = packed
+	}
 	f.byName[name] = added
 	f.byURL[hashedName(name, added.hash)] = name
+	return nil
 }
 
 // mimeOf does not ask the machine's own table: what a browser is told must not depend on it.
@@ -121,17 +135,24 @@ func (f *Files) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Content-Type", found.mime)
 	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("ETag", strconv.Quote(found.hash))
+	header.Set("Vary", "Accept-Encoding")
+	body, tag := found.body, found.hash
+	if found.packed != nil && TakesGzip(r) {
+		header.Set("Content-Encoding", "gzip")
+		body, tag = found.packed, found.hash+"-gzip"
+	}
+	header.Set("ETag", strconv.Quote(tag))
 	header.Set("Cache-Control", "no-cache")
 	if hashed {
 		header.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
 	if r.Header.Get("If-None-Match") == header.Get("ETag") {
+		header.Del("Content-Encoding")
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	header.Set("Content-Length", strconv.Itoa(len(found.body)))
+	header.Set("Content-Length", strconv.Itoa(len(body)))
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(found.body) // a browser that left is nobody's error
+		_, _ = w.Write(body) // a browser that left is nobody's error
 	}
 }

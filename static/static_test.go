@@ -1,7 +1,10 @@
 package static
 
 import (
+	"bytes"
+	"compress/gzip"
 	"errors"
+	"io"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -126,5 +129,45 @@ func TestEveryIconIsInTheSprite(t *testing.T) {
 	}
 	if found < 10 {
 		t.Errorf("found %d icons in the templates: the pattern does not fit them any more", found)
+	}
+}
+
+func TestCompression(t *testing.T) {
+	f := open(t)
+	path := "/static/" + f.URLName("app.css")
+	plain, packed := get(f, path), get(f, path, "Accept-Encoding", "br, gzip;q=0.8")
+	if plain.Header().Get("Content-Encoding") != "" || plain.Header().Get("Vary") != "Accept-Encoding" {
+		t.Errorf("without Accept-Encoding: %v", plain.Header())
+	}
+	if packed.Header().Get("Content-Encoding") != "gzip" || 2*packed.Body.Len() > plain.Body.Len() {
+		t.Fatalf("Content-Encoding %q, %d of %d bytes", packed.Header().Get("Content-Encoding"), packed.Body.Len(), plain.Body.Len())
+	}
+	reader, err := gzip.NewReader(packed.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unpacked, err := io.ReadAll(reader)
+	if err != nil || !bytes.Equal(unpacked, plain.Body.Bytes()) {
+		t.Errorf("unpacked, the file differs (%v)", err)
+	}
+	tag := packed.Header().Get("ETag")
+	if tag == plain.Header().Get("ETag") {
+		t.Errorf("both codings have the ETag %s", tag)
+	}
+	if again := get(f, path, "Accept-Encoding", "gzip", "If-None-Match", tag); again.Code != http.StatusNotModified || again.Header().Get("Content-Encoding") != "" {
+		t.Errorf("If-None-Match: %d %v, want 304", again.Code, again.Header())
+	}
+}
+
+func TestTakesGzip(t *testing.T) {
+	for header, want := range map[string]bool{
+		"": false, "gzip": true, "br, gzip": true, "GZIP": true, "gzip;q=0": false, "gzip; q=0.5": true,
+		"*": true, "*;q=0": false, "identity": false, "gzip;q=0, *": false, "gzip;q=x": false,
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Accept-Encoding", header)
+		if got := TakesGzip(r); got != want {
+			t.Errorf("TakesGzip(%q) = %v, want %v", header, got, want)
+		}
 	}
 }
