@@ -89,6 +89,11 @@ func (s *Studio) newRiver() (*river.Client[pgx.Tx], error) {
 
 // runRiver works jobs until ctx ends.
 func (s *Studio) runRiver(ctx context.Context) error {
+	if s.config.Sole {
+		if err := s.reclaim(ctx); err != nil {
+			return fmt.Errorf("studio: take up jobs: %w", err)
+		}
+	}
 	// River's own context must outlive ours: with it ended, jobs are cut off in the middle.
 	if err := s.river.Start(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("studio: start jobs: %w", err)
@@ -104,6 +109,18 @@ func (s *Studio) runRiver(ctx context.Context) error {
 		return fmt.Errorf("studio: stop jobs: %w", err)
 	}
 	return nil
+}
+
+// reclaim puts back the jobs that our predecessor was working on when it died. River waits for
+// rescueAfter before it does that, since others may be at them; here there are no others, and
+// somebody looks at "Storing" all the while.
+func (s *Studio) reclaim(ctx context.Context) error {
+	tag, err := s.pool.Exec(ctx, "UPDATE "+riverSchema+".river_job SET state = 'available', scheduled_at = now() "+
+		"WHERE state = 'running' AND kind = $1", finalizeArgs{}.Kind())
+	if n := tag.RowsAffected(); n > 0 {
+		s.logger.InfoContext(ctx, "jobs of a killed process taken up", "count", n)
+	}
+	return err
 }
 
 // tidyArgs name one of the chores.
