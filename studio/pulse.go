@@ -33,6 +33,18 @@ func (p *pulse) connect(connected bool, now time.Time) {
 	p.heard, p.expected = now, time.Time{}
 }
 
+// unanswered notes that a fresh connection was given up because not even the hand-shake had an
+// answer. While events are missing that is one more connection without any; a server that has merely
+// never heard of feature flags misses none.
+func (p *pulse) unanswered(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.redials > 0 {
+		p.redials++
+		p.retryAt = now.Add(p.timing.StalledRetry)
+	}
+}
+
 // hear notes a message. What greets every new connection shows nothing about later ones.
 func (p *pulse) hear(m comfy.Message, now time.Time) {
 	if isGreeting(m) {

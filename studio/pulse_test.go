@@ -46,6 +46,10 @@ func TestPulse(t *testing.T) {
 	if p.check(pass(20*time.Second), false) {
 		t.Error("a status that came before the answer was waited for again")
 	}
+	p.unanswered(now)
+	if p.stalled() || p.silent(now, true) {
+		t.Error("a hand-shake without an answer is held against a server that misses no events")
+	}
 	for i := range redialsUntilStalled {
 		if p.stalled() {
 			t.Fatalf("stalled after %d connections", i)
@@ -66,6 +70,35 @@ func TestPulse(t *testing.T) {
 		t.Error("a stalled socket is never tried again")
 	}
 	p.hear(event, pass(time.Second))
+	if p.stalled() {
+		t.Error("an event came, and still it counts as stalled")
+	}
+}
+
+// With the loop that sends events stalled not even the hand-shake has an answer: the connections that
+// are given up for that count, once events are missing.
+func TestPulseUnanswered(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_700_000_000, 0)
+	p := &pulse{timing: protocol}
+	p.connect(true, now)
+	now = now.Add(time.Second)
+	p.posted(now, now)
+	now = now.Add(6 * time.Second)
+	if !p.check(now, false) {
+		t.Fatal("no status 5 s after a POST, and nothing is done")
+	}
+	for i := range redialsUntilStalled - 1 {
+		if p.stalled() {
+			t.Fatalf("stalled after %d connections", 1+i)
+		}
+		p.connect(true, now)
+		p.unanswered(now)
+	}
+	if !p.stalled() {
+		t.Error("three connections without an event, and not stalled")
+	}
+	p.hear(comfy.Message{Type: comfy.TypeStatus}, now)
 	if p.stalled() {
 		t.Error("an event came, and still it counts as stalled")
 	}

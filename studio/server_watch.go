@@ -48,6 +48,10 @@ func (h *hold) onMessage(m comfy.Message) {
 // onState takes what becomes of the socket; it must not wait either.
 func (h *hold) onState(s comfy.SocketState) {
 	h.pulse.connect(s.Connected, time.Now())
+	if s.Counts.Unanswered > h.unanswered {
+		h.unanswered = s.Counts.Unanswered
+		h.pulse.unanswered(time.Now())
+	}
 	if s.Connected {
 		h.client.Reconnected() // it may be another version now
 		h.looked.Store(false)

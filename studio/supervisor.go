@@ -99,6 +99,8 @@ type hold struct {
 	looked  atomic.Bool   // it was looked at since the socket connected: its classes are known, or cannot be
 	behind  atomic.Int32  // attempts taken over whose fate is not known yet
 
+	unanswered uint64 // of the socket's counts, for onState alone
+
 	stored db.ServerObserveParams // what was last stored of its state; of watchServer's goroutine
 
 	mu      sync.Mutex // guards all below
