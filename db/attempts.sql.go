@@ -112,7 +112,8 @@ WITH lease AS (
     UPDATE attempts a SET state = 'finalizing', was_running = true, result = $5, finalizing_at = now(),
         submitted_at = coalesce(a.submitted_at, now()),
         running_at = coalesce(a.running_at, $6::timestamptz, now()),
-        sampling_at = $7::timestamptz, steps_done = $8, steps_planned = $9
+        sampling_at = $7::timestamptz, steps_done = $8, steps_planned = $9,
+        reused = $10
     FROM lease, generation
     WHERE a.prompt_id = $4 AND a.state IN ('submitting', 'submitted', 'running')
     RETURNING a.generation_id, a.image_index, a.running_at
@@ -136,6 +137,7 @@ type AttemptFinalizingParams struct {
 	SamplingAt   *time.Time
 	StepsDone    int32
 	StepsPlanned int32
+	Reused       bool
 }
 
 type AttemptFinalizingRow struct {
@@ -157,6 +159,7 @@ func (q *Queries) AttemptFinalizing(ctx context.Context, arg AttemptFinalizingPa
 		arg.SamplingAt,
 		arg.StepsDone,
 		arg.StepsPlanned,
+		arg.Reused,
 	)
 	var i AttemptFinalizingRow
 	err := row.Scan(&i.Rev, &i.UpdatedAt, &i.StartedAt)

@@ -127,10 +127,11 @@ SELECT i.generation_id, i.index, i.seed, i.width, i.height, i.status, i.error_me
        coalesce(a.state, '')::text AS attempt_state,
        coalesce(a.steps_done, 0)::integer AS steps_done,
        coalesce(a.steps_planned, 0)::integer AS steps_planned,
+       coalesce(a.reused, false)::boolean AS reused,
        coalesce(s.name, '')::text AS server
 FROM images i
 LEFT JOIN LATERAL (
-    SELECT prompt_id, generation_id, image_index, number, server_id, fence, state, graph, result, was_running, loss_reason, error_message, error_detail, steps_done, steps_planned, created_at, submitted_at, running_at, sampling_at, finalizing_at, finished_at FROM attempts WHERE attempts.generation_id = i.generation_id AND attempts.image_index = i.index
+    SELECT prompt_id, generation_id, image_index, number, server_id, fence, state, graph, result, was_running, loss_reason, error_message, error_detail, steps_done, steps_planned, created_at, submitted_at, running_at, sampling_at, finalizing_at, finished_at, reused FROM attempts WHERE attempts.generation_id = i.generation_id AND attempts.image_index = i.index
     ORDER BY number DESC LIMIT 1
 ) a ON true
 LEFT JOIN servers s ON s.id = a.server_id
@@ -153,6 +154,7 @@ type ImagesOfRow struct {
 	AttemptState string
 	StepsDone    int32
 	StepsPlanned int32
+	Reused       bool
 	Server       string
 }
 
@@ -181,6 +183,7 @@ func (q *Queries) ImagesOf(ctx context.Context, ids []uuid.UUID) ([]ImagesOfRow,
 			&i.AttemptState,
 			&i.StepsDone,
 			&i.StepsPlanned,
+			&i.Reused,
 			&i.Server,
 		); err != nil {
 			return nil, err

@@ -32,6 +32,7 @@ type Attempt struct {
 	SamplingAt   *time.Time
 	FinalizingAt *time.Time
 	FinishedAt   *time.Time
+	Reused       bool
 }
 
 type Event struct {

@@ -78,7 +78,8 @@ WITH lease AS (
     UPDATE attempts a SET state = 'finalizing', was_running = true, result = @result, finalizing_at = now(),
         submitted_at = coalesce(a.submitted_at, now()),
         running_at = coalesce(a.running_at, sqlc.narg(running_at)::timestamptz, now()),
-        sampling_at = sqlc.narg(sampling_at)::timestamptz, steps_done = @steps_done, steps_planned = @steps_planned
+        sampling_at = sqlc.narg(sampling_at)::timestamptz, steps_done = @steps_done, steps_planned = @steps_planned,
+        reused = @reused
     FROM lease, generation
     WHERE a.prompt_id = @prompt_id AND a.state IN ('submitting', 'submitted', 'running')
     RETURNING a.generation_id, a.image_index, a.running_at

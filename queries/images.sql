@@ -6,6 +6,7 @@ SELECT i.generation_id, i.index, i.seed, i.width, i.height, i.status, i.error_me
        coalesce(a.state, '')::text AS attempt_state,
        coalesce(a.steps_done, 0)::integer AS steps_done,
        coalesce(a.steps_planned, 0)::integer AS steps_planned,
+       coalesce(a.reused, false)::boolean AS reused,
        coalesce(s.name, '')::text AS server
 FROM images i
 LEFT JOIN LATERAL (

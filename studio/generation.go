@@ -64,6 +64,7 @@ type Image struct {
 	ErrorMessage  string
 	StepsDone     int // sampler steps of the latest attempt, as they were when it ended; 0 before
 	StepsPlanned  int
+	Reused        bool // the latest attempt took an earlier result of all its samplers
 	Outputs       []Output
 	StartedAt     *time.Time // ComfyUI began the latest attempt
 	FinishedAt    *time.Time

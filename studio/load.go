@@ -105,7 +105,7 @@ func imageOf(row db.ImagesOfRow) Image {
 		PromptID: row.PromptID, Server: row.Server,
 		AttemptState: row.AttemptState, Attempts: int(row.Attempts),
 		ErrorMessage: row.ErrorMessage,
-		StepsDone:    int(row.StepsDone), StepsPlanned: int(row.StepsPlanned),
+		StepsDone:    int(row.StepsDone), StepsPlanned: int(row.StepsPlanned), Reused: row.Reused,
 		StartedAt: row.StartedAt, FinishedAt: row.FinishedAt,
 	}
 }

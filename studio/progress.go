@@ -1,6 +1,7 @@
 package studio
 
 import (
+	"slices"
 	"time"
 
 	"easel/comfy"
@@ -80,7 +81,7 @@ func imageProgress(g *Generation, image *Image, s comfy.Progress, tracked bool, 
 	case Complete:
 		p.Phase, p.Status = comfy.PhaseComplete, "Complete"
 		p.CurrentStep, p.TotalSteps = image.StepsDone, image.StepsPlanned
-		p.Percentage, p.Overall = 100, 100
+		p.Percentage, p.Overall, p.Reused = 100, 100, image.Reused
 		return p, 1
 	case Failed, Cancelled:
 		p.Phase, p.Status = phaseOf(image.Status), wordOf(image.Status)
@@ -188,6 +189,7 @@ func (p *Progress) end(g *Generation) {
 	if g.Status == Complete {
 		p.Percentage, p.Overall = 100, 100
 		p.CurrentStep = p.TotalSteps
+		p.Reused = !slices.ContainsFunc(g.Images, func(i Image) bool { return !i.Reused })
 	}
 	p.PreviewRev, p.PreviewImage = 0, 0
 }

@@ -65,6 +65,7 @@ func (f *follower) storeFinalizing(ctx context.Context, v verdict) error {
 			Owner: h.lease.owner, ServerID: h.server.ID, Fence: h.lease.fence, PromptID: f.prompt,
 			Result: files, RunningAt: givenTime(s.StartedAt), SamplingAt: f.samplingAt(),
 			StepsDone: int32(s.StepsDone), StepsPlanned: int32(s.StepsPlanned), //nolint:gosec // steps
+			Reused: s.Reused,
 		}))
 		if err != nil {
 			return err
@@ -80,7 +81,7 @@ func (f *follower) storeFinalizing(ctx context.Context, v verdict) error {
 	f.change(row.Rev, func(g *Generation, image *Image) {
 		g.UpdatedAt = row.UpdatedAt
 		image.AttemptState, image.StartedAt = attemptFinalizing, row.StartedAt
-		image.StepsDone, image.StepsPlanned = s.StepsDone, s.StepsPlanned
+		image.StepsDone, image.StepsPlanned, image.Reused = s.StepsDone, s.StepsPlanned, s.Reused
 	})
 	return nil
 }
