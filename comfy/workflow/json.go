@@ -28,19 +28,29 @@ func (e *JSONError) Error() string {
 // (Go takes the last, others the first), invalid UTF-8 and half surrogates such as "\ud800" (Go
 // silently makes U+FFFD of both), and nesting deeper than maxDepth. It looks at the depth first,
 // in one pass without recursion, so hostile nesting costs nothing. The error is a *JSONError.
-//
-// Handlers can use it on any body before they decode it.
 func CheckJSON(data []byte, maxDepth int) error {
-	if err := checkDepth(data, maxDepth); err != nil {
+	if err := CheckStructure(data, maxDepth); err != nil {
 		return err
 	}
 	if !utf8.Valid(data) {
 		return &JSONError{Problem: "the text is not valid UTF-8"}
 	}
+	if HalfSurrogate(data) {
+		return &JSONError{Problem: "a text holds half a surrogate pair, which is no character"}
+	}
+	return nil
+}
+
+// CheckStructure is CheckJSON without a look into the texts, for readers that have more to say
+// about those: it refuses what is no JSON, keys that stand twice, and nesting deeper than maxDepth.
+func CheckStructure(data []byte, maxDepth int) error {
+	if err := checkDepth(data, maxDepth); err != nil {
+		return err
+	}
 	if err := checkSyntax(data); err != nil {
 		return err
 	}
-	return checkStrings(data)
+	return checkKeys(data)
 }
 
 func checkDepth(data []byte, maxDepth int) error {
@@ -72,8 +82,8 @@ func checkSyntax(data []byte) error {
 	return e
 }
 
-// checkStrings looks for double keys and half surrogates in valid JSON.
-func checkStrings(data []byte) error {
+// checkKeys looks for keys that stand twice, in valid JSON.
+func checkKeys(data []byte) error {
 	type level struct {
 		keys map[string]struct{} // nil in an array
 		key  bool                // the next string is a key
@@ -93,14 +103,10 @@ func checkStrings(data []byte) error {
 			}
 		case '"':
 			end := stringEnd(data, i)
-			text := data[i:end]
-			if halfSurrogate(text) {
-				return &JSONError{Offset: i, Problem: "a text holds half a surrogate pair, which is no character"}
-			}
 			if len(stack) > 0 && stack[len(stack)-1].key {
 				top := &stack[len(stack)-1]
 				top.key = false
-				key, err := unquote(text)
+				key, err := unquote(data[i:end])
 				if err != nil {
 					return &JSONError{Offset: i, Problem: "a key cannot be read"}
 				}
@@ -129,8 +135,9 @@ func stringEnd(data []byte, start int) int {
 	return len(data)
 }
 
-// halfSurrogate reports an escaped surrogate without its other half in a quoted JSON string.
-func halfSurrogate(text []byte) bool {
+// HalfSurrogate reports whether a text somewhere in valid JSON has an escaped surrogate without its
+// other half: no character, though every decoder of Go's takes it and makes U+FFFD of it.
+func HalfSurrogate(text []byte) bool {
 	for i := 0; i+1 < len(text); i++ {
 		if text[i] != '\\' {
 			continue
