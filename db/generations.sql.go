@@ -197,6 +197,28 @@ func (q *Queries) GenerationInsert(ctx context.Context, arg GenerationInsertPara
 	return i, err
 }
 
+const generationNeighbours = `-- name: GenerationNeighbours :one
+SELECT
+    coalesce((SELECT n.id FROM generations n WHERE n.id > $1 ORDER BY n.id LIMIT 1),
+             '00000000-0000-0000-0000-000000000000')::uuid AS newer,
+    coalesce((SELECT o.id FROM generations o WHERE o.id < $1 ORDER BY o.id DESC LIMIT 1),
+             '00000000-0000-0000-0000-000000000000')::uuid AS older
+`
+
+type GenerationNeighboursRow struct {
+	Newer uuid.UUID
+	Older uuid.UUID
+}
+
+// GenerationNeighbours names the next newer and the next older generation; the zero UUID where
+// there is none. Two steps along the primary key, whatever the table's size.
+func (q *Queries) GenerationNeighbours(ctx context.Context, id uuid.UUID) (GenerationNeighboursRow, error) {
+	row := q.db.QueryRow(ctx, generationNeighbours, id)
+	var i GenerationNeighboursRow
+	err := row.Scan(&i.Newer, &i.Older)
+	return i, err
+}
+
 const generationPage = `-- name: GenerationPage :many
 SELECT id FROM generations
 WHERE ($1::uuid IS NULL OR id < $1::uuid)

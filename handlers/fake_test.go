@@ -270,7 +270,10 @@ func (f *fakeStudio) Retry(ctx context.Context, id uuid.UUID, r *studio.Request)
 	}
 	request := studio.Request{Prompt: old.Generation.Prompt, TotalImages: len(old.Generation.Images)}
 	if r != nil {
-		request = *r
+		if r.Prompt != "" {
+			request = *r
+		}
+		request.IdempotencyKey, request.BodyHash, request.FormNonce = r.IdempotencyKey, r.BodyHash, r.FormNonce
 	}
 	request.RetryOf = &id
 	g, _, err := f.Create(ctx, request)
@@ -353,6 +356,20 @@ func (f *fakeStudio) List(_ context.Context, filter studio.Filter) (studio.Page,
 		page.Generations = append(page.Generations, g)
 	}
 	return page, nil
+}
+
+func (f *fakeStudio) Neighbours(_ context.Context, id uuid.UUID) (newer, older uuid.UUID, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, state := range f.newestFirst() {
+		switch other := state.Generation.ID; {
+		case other.String() > id.String():
+			newer = other // the last that is newer is next to it
+		case other.String() < id.String():
+			return newer, other, f.err
+		}
+	}
+	return newer, uuid.Nil, f.err
 }
 
 func (f *fakeStudio) Attempts(_ context.Context, id uuid.UUID) ([]studio.Attempt, error) {

@@ -1,9 +1,13 @@
 package handlers
 
 import (
+	"crypto/sha256"
 	"net/http"
 	"net/url"
 
+	"github.com/google/uuid"
+
+	"easel/studio"
 	"easel/views"
 )
 
@@ -33,13 +37,23 @@ func (s *Server) cancelGeneration(w http.ResponseWriter, r *http.Request) error 
 	return answerPatches(w, events)
 }
 
-// retryGeneration makes a new generation from an ended one, as it was, and shows it.
+// retryGeneration makes a new generation from an ended one, as it was, and shows it. The page's
+// nonce makes one generation of two quick presses.
 func (s *Server) retryGeneration(w http.ResponseWriter, r *http.Request) error {
 	id, err := pathID(r)
 	if err != nil {
 		return err
 	}
-	g, err := s.studio.Retry(r.Context(), id, nil)
+	values, err := readForm(r)
+	if err != nil {
+		return err
+	}
+	again := &studio.Request{}
+	if nonce, err := uuid.Parse(values.Get("nonce")); err == nil {
+		same := sha256.Sum256([]byte("retry " + id.String()))
+		again.IdempotencyKey, again.BodyHash, again.FormNonce = nonce.String(), same[:], true
+	}
+	g, err := s.studio.Retry(r.Context(), id, again)
 	if err != nil {
 		return err
 	}

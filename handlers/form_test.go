@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/PuerkitoBio/goquery"
 	"github.com/google/uuid"
 
 	"easel/studio"
@@ -276,6 +277,32 @@ func TestCancelRetryDeleteWithoutScripts(t *testing.T) {
 	}
 	expectRedirect(at+"/delete", "/gallery")
 	page(t, s, at, http.StatusNotFound)
+}
+
+// A page's own nonce goes with its Retry: pressed twice it makes one generation, and pressed again
+// on a page that was opened later another one.
+func TestRetryPressedTwice(t *testing.T) {
+	f := newFake()
+	id := f.put(newState(f, "A lamp", studio.Failed, 1)).Generation.ID
+	s := newSite(t, f)
+	at := "/generations/" + id.String()
+	press := func(doc *goquery.Document) string {
+		form := doc.Find("form#retry")
+		if doc.Find("button[form=retry]").Length() != 1 || form.AttrOr("action", "") != at+"/retry" {
+			t.Fatal("the page has no Retry")
+		}
+		res := post(t, s, at+"/retry", url.Values{"nonce": {form.Find("[name=nonce]").AttrOr("value", "")}})
+		return res.Header.Get("Location")
+	}
+	doc, _ := page(t, s, at, http.StatusOK)
+	first := press(doc)
+	if second := press(doc); first == "" || second != first {
+		t.Errorf("pressed twice it leads to %q and %q", first, second)
+	}
+	later, _ := page(t, s, at, http.StatusOK)
+	if third := press(later); third == first {
+		t.Errorf("pressed on a later page it leads to %q again", third)
+	}
 }
 
 func TestCancelOnAnOpenPage(t *testing.T) {

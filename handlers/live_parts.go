@@ -59,7 +59,8 @@ func (s *Server) generationParts(state *studio.State) []part {
 		s.ofState(state, "title", func(_ views.Site, g views.Generation) templ.Component {
 			return views.Title(tabTitle(g, pageName(g)))
 		}),
-		s.ofState(state, "actions", views.Actions))
+		s.ofState(state, "actions", views.Actions),
+		s.ofState(state, "run", views.RunFacts))
 	if state.Generation.Status.Ended() {
 		parts = append(parts, part{"record", state.Frame("record", s.endedRecord)})
 	}
@@ -75,7 +76,7 @@ func (s *Server) endedRecord(state *studio.State) []byte {
 		s.logger.Warn("record could not be read for its watchers", "err", err)
 		return nil
 	}
-	return s.shared(views.RecordFacts(s.pages.site, s.stateView(state), recordOf(attempts, time.Now())))
+	return s.shared(views.RecordFacts(s.pages.site, s.stateView(state), recordOf(attempts)))
 }
 
 // stageParts are the stage as a whole when another generation takes it, else what moves on it.

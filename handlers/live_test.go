@@ -154,11 +154,35 @@ func TestStudioStream(t *testing.T) {
 	if !strings.Contains(stage, `id="progress-`+id+`"`) {
 		t.Errorf("the stage does not show the new generation: %s", stage)
 	}
-	patched(t, events, `id="queued-`+id)
+	second := f.put(newState(f, "A chair", studio.Pending, 1)).Generation.ID.String()
+	_, queue := patched(t, events, `id="queued-`+second)
+	if strings.Contains(queue, `id="queued-`+id) {
+		t.Error("the queue repeats what the stage shows")
+	}
 	f.update(state.Generation.ID, func(s *studio.State) { sampling(s, 10) })
 	ids, _ = patched(t, events, `>50% · Easel`)
 	if has(ids, "stage") || !has(ids, "progress-"+id) || !has(ids, "pictures-"+id) {
 		t.Errorf("a step on the stage patches %v", ids)
+	}
+}
+
+// The server and the start of a run reach an open page while it goes on, without a look into the
+// database.
+func TestRunFactsAreLive(t *testing.T) {
+	f := newFake()
+	_, ts := serve(t, f)
+	id := f.put(newState(f, "A lamp", studio.Pending, 1)).Generation.ID
+	events := liveEvents(t, ts.URL+"/generations/"+id.String())
+	_, before := patched(t, events, `id="run"`)
+	if strings.Contains(before, "Started") {
+		t.Errorf("it has not started: %s", before)
+	}
+	f.update(id, func(s *studio.State) {
+		s.Generation.Images[0].Server, s.Generation.Images[0].StartedAt = "workbench", &f.now
+	})
+	_, after := patched(t, events, `id="run"`)
+	if !strings.Contains(after, "workbench") || !strings.Contains(after, "Started") {
+		t.Errorf("the run's facts are %s", after)
 	}
 }
 

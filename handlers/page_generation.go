@@ -3,7 +3,8 @@ package handlers
 import (
 	"context"
 	"net/http"
-	"time"
+
+	"github.com/google/uuid"
 
 	"easel/studio"
 	"easel/views"
@@ -32,13 +33,14 @@ func (s *Server) showGeneration(w http.ResponseWriter, r *http.Request) error {
 	if !g.Ended() {
 		page.Refresh = noscriptRefresh
 	}
-	if page.Previous, page.Next, err = s.neighbours(r.Context(), &state.Generation); err != nil {
+	if page.Previous, page.Next, err = s.neighbours(r.Context(), id); err != nil {
 		return err
 	}
 	return render(w, r, http.StatusOK, views.GenerationPage(page, views.GenerationView{
 		Generation: g,
 		Settings:   s.settingsView(&state.Generation),
-		Record:     recordOf(attempts, time.Now()),
+		Record:     recordOf(attempts),
+		RetryNonce: uuid.NewString(),
 	}))
 }
 
@@ -51,28 +53,18 @@ func pageName(g views.Generation) string {
 }
 
 // neighbours are the pages of the next newer and the next older generation, empty at the ends.
-// The newer one is looked for among the newest 200 after g; beyond them there is only the gallery.
-func (s *Server) neighbours(ctx context.Context, g *studio.Generation) (newer, older string, err error) {
-	page, err := s.studio.List(ctx, studio.Filter{From: g.CreatedAt, Limit: 200})
+func (s *Server) neighbours(ctx context.Context, id uuid.UUID) (newer, older string, err error) {
+	above, below, err := s.studio.Neighbours(ctx, id)
 	if err != nil {
 		return "", "", err
 	}
-	for _, other := range page.Generations { // newest first: the last that is newer is next to g
-		if other.ID.String() > g.ID.String() && page.Next == "" {
-			newer = s.paths.Generation(other.ID.String())
-		}
+	if above != uuid.Nil {
+		newer = s.paths.Generation(above.String())
 	}
-	// To may leave out the moment itself; generations of one moment differ by their ids.
-	page, err = s.studio.List(ctx, studio.Filter{To: g.CreatedAt.Add(time.Microsecond), Limit: 3})
-	if err != nil {
-		return "", "", err
+	if below != uuid.Nil {
+		older = s.paths.Generation(below.String())
 	}
-	for _, other := range page.Generations {
-		if other.ID.String() < g.ID.String() {
-			return newer, s.paths.Generation(other.ID.String()), nil
-		}
-	}
-	return newer, "", nil
+	return newer, older, nil
 }
 
 // askDelete asks before a deletion, for those who come by a link.

@@ -82,6 +82,9 @@ func (s *Server) imageView(id string, image *studio.Image) views.Image {
 		Server: image.Server, Error: image.ErrorMessage, Width: max(image.Width, 1), Height: max(image.Height, 1),
 		Progress: progressView(studio.Progress{Phase: phaseOf(image.Status)}),
 	}
+	if image.StartedAt != nil {
+		shown.Started = *image.StartedAt
+	}
 	for _, o := range image.Outputs {
 		file := views.File{
 			URL: s.paths.Output(id, image.Index, o.Index), Download: s.paths.Download(id, image.Index, o.Index),
@@ -193,8 +196,8 @@ func valueText(value any) string {
 }
 
 // recordOf is the record of a generation, attempt by attempt.
-func recordOf(attempts []studio.Attempt, now time.Time) views.Record {
-	record := views.Record{Now: now}
+func recordOf(attempts []studio.Attempt) views.Record {
+	var record views.Record
 	for _, a := range attempts {
 		shown := views.Attempt{
 			PromptID: a.PromptID, ImageIndex: a.ImageIndex, Number: a.Number, Server: a.Server,
@@ -239,10 +242,13 @@ func indented(graph []byte) string {
 	return b.String()
 }
 
-// stripView is the queue and the newest pictures.
+// stripView is the queue without what is on the stage, and the newest pictures.
 func (s *Server) stripView(o *studio.Overview) views.Strip {
 	strip := views.Strip{Now: o.At}
 	for _, state := range o.Live {
+		if o.Stage != nil && state.Generation.ID == o.Stage.Generation.ID {
+			continue // it is shown large
+		}
 		strip.Queue = append(strip.Queue, s.stateView(state))
 	}
 	for _, state := range o.Recent {

@@ -34,6 +34,8 @@ type Studio interface {
 	Resolve(ctx context.Context, promptID string) (id uuid.UUID, imageIndex int, err error)
 	// List pages through generations, newest first.
 	List(ctx context.Context, f studio.Filter) (studio.Page, error)
+	// Neighbours names the next newer and the next older generation; uuid.Nil where there is none.
+	Neighbours(ctx context.Context, id uuid.UUID) (newer, older uuid.UUID, err error)
 	// Attempts is the record of a generation: every graph that was sent, oldest first.
 	Attempts(ctx context.Context, id uuid.UUID) ([]studio.Attempt, error)
 	// Output opens a stored output (or its thumbnail) of a generation.

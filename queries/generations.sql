@@ -55,6 +55,15 @@ WHERE (sqlc.narg(before)::uuid IS NULL OR id < sqlc.narg(before)::uuid)
   AND (NOT @pictures::boolean OR images_complete > 0 OR images_left > 0)
 ORDER BY id DESC LIMIT @count;
 
+-- GenerationNeighbours names the next newer and the next older generation; the zero UUID where
+-- there is none. Two steps along the primary key, whatever the table's size.
+-- name: GenerationNeighbours :one
+SELECT
+    coalesce((SELECT n.id FROM generations n WHERE n.id > @id ORDER BY n.id LIMIT 1),
+             '00000000-0000-0000-0000-000000000000')::uuid AS newer,
+    coalesce((SELECT o.id FROM generations o WHERE o.id < @id ORDER BY o.id DESC LIMIT 1),
+             '00000000-0000-0000-0000-000000000000')::uuid AS older;
+
 -- GenerationSearchNear looks for words among the newest generations before a place, however many
 -- have them: what many have is found here, without collecting every match.
 -- name: GenerationSearchNear :many

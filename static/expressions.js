@@ -4,6 +4,12 @@
 // made of that text beforehand; a text that is not in the table does not run.
 (() => {
   const table = new Map([
+    ["el,$,__action,evt,evt|$['_images']=el.value", function (el,$,__action,evt,evt) {
+$['_images']=el.value
+    }],
+    ["el,$,__action,evt,evt|$['_images']=el.value; document.getElementById(el.dataset.for).value=el.value", function (el,$,__action,evt,evt) {
+$['_images']=el.value; document.getElementById(el.dataset.for).value=el.value
+    }],
     ["el,$,__action,evt,evt|$['_left']=+el.dataset.limit-Array.from(el.value).length", function (el,$,__action,evt,evt) {
 $['_left']=+el.dataset.limit-Array.from(el.value).length
     }],
@@ -90,6 +96,9 @@ return ($['_left']<0 ? -$['_left']+' characters too many' : $['_left']+' charact
     }],
     ["el,$,__action,evt|return ($['_left']===''||$['_left']===undefined||$['_left']>500);", function (el,$,__action,evt) {
 return ($['_left']===''||$['_left']===undefined||$['_left']>500);
+    }],
+    ["el,$,__action,evt|return (($['_images']||el.parentElement.dataset.typed)==el.value?'true':'false');", function (el,$,__action,evt) {
+return (($['_images']||el.parentElement.dataset.typed)==el.value?'true':'false');
     }],
     ["el,$,__action,evt|return (($['_theme']||el.form.dataset.chosen)==el.value?'true':'false');", function (el,$,__action,evt) {
 return (($['_theme']||el.form.dataset.chosen)==el.value?'true':'false');

@@ -3,6 +3,7 @@ package views
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,6 +40,46 @@ func (g Generation) Seed() string {
 	return g.Images[0].Seed
 }
 
+// Servers names the servers that had a part in it, each once.
+func (g Generation) Servers() string {
+	var names []string
+	for _, image := range g.Images {
+		if image.Server != "" && !slices.Contains(names, image.Server) {
+			names = append(names, image.Server)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// Started is when ComfyUI first began with an image of it; zero before.
+func (g Generation) Started() time.Time {
+	var first time.Time
+	for _, image := range g.Images {
+		if !image.Started.IsZero() && (first.IsZero() || image.Started.Before(first)) {
+			first = image.Started
+		}
+	}
+	return first
+}
+
+// stageRatio is about the width of the stage divided by its height, in a window on a desk.
+const stageRatio = 1.35
+
+// Rows is how many rows show the pictures as large as the stage allows, 1 to 8: all of them are in
+// sight at once.
+func (g Generation) Rows() int {
+	shape := float64(g.Width) / float64(g.Height)
+	best, tallest := 1, 0.0
+	for rows := 1; rows <= 8; rows++ {
+		columns := (len(g.Images) + rows - 1) / rows
+		height := min(1/float64(rows), stageRatio/float64(max(columns, 1))/shape)
+		if height > tallest {
+			best, tallest = rows, height
+		}
+	}
+	return best
+}
+
 // Cover is the first image that has a picture.
 func (g Generation) Cover() (Image, bool) {
 	for _, image := range g.Images {
@@ -72,6 +113,7 @@ type Image struct {
 	Thumbnail     string
 	Preview       string // URL of the latest live preview; empty when there is none
 	Progress      Progress
+	Started       time.Time // ComfyUI began the latest attempt; zero before
 	Files         []File
 }
 
@@ -275,7 +317,7 @@ type Fresh struct {
 
 // Strip is the queue as the studio shows it, and the newest pictures under it.
 type Strip struct {
-	Queue  []Generation // all that wait or run, in their order
+	Queue  []Generation // what waits or runs beside the stage, in its order
 	Recent []Generation
 	Now    time.Time
 }
@@ -320,10 +362,7 @@ func (s Server) Health() string {
 }
 
 // Record is what was done for a generation, attempt by attempt.
-type Record struct {
-	Attempts []Attempt
-	Now      time.Time
-}
+type Record struct{ Attempts []Attempt }
 
 // Attempt is one graph that was sent, and when what happened to it.
 type Attempt struct {

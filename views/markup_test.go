@@ -44,7 +44,7 @@ func everywhere(s Site, x string) map[string]templ.Component {
 		More: []Field{field("seed"), field("boolean"), field("number"), field("text")},
 	}
 	strip := Strip{Queue: []Generation{g}, Recent: []Generation{g, bare}, Now: now}
-	record := Record{Now: now, Attempts: []Attempt{{PromptID: x, ImageIndex: 1, Number: 2, Server: x, State: x, Error: x, Detail: x, Graph: x, Times: []Moment{{Name: x, At: now, Took: x}}}}}
+	record := Record{Attempts: []Attempt{{PromptID: x, ImageIndex: 1, Number: 2, Server: x, State: x, Error: x, Detail: x, Graph: x, Times: []Moment{{Name: x, At: now, Took: x}}}}}
 	return map[string]templ.Component{
 		"studio":     StudioPage(p, StudioView{Stage: &g, Strip: strip, Composer: composer}),
 		"gallery":    GalleryPage(p, Gallery{Query: x, Cards: []Generation{g, bare}, Now: now}),
