@@ -94,6 +94,9 @@ type Easel struct {
 
 var announced = regexp.MustCompile(`^Easel .* is at (http://([^/ ]+)\S*?)/ \(`)
 
+// polls are the lines about reading one generation or the servers, which is how tests wait.
+var polls = regexp.MustCompile(`(?m)^.*"GET","path":"/api/(generations/[0-9a-f-]{36}|servers)".*\n`)
+
 // Start runs easel until the test ends, and waits until it serves.
 func Start(t testing.TB, o Options) *Easel {
 	t.Helper()
@@ -111,7 +114,7 @@ func Start(t testing.TB, o Options) *Easel {
 	t.Cleanup(func() {
 		e.Stop()
 		if t.Failed() {
-			t.Logf("log of easel:\n%s", e.all)
+			t.Logf("log of easel, without what the test asked again and again:\n%s", polls.ReplaceAllString(e.all.String(), ""))
 		}
 	})
 	return e
@@ -171,7 +174,13 @@ func (e *Easel) start() {
 		e.waitErr = e.command.Wait()
 	}()
 	select {
-	case e.URL = <-address:
+	case at := <-address:
+		if e.URL == "" {
+			e.URL = at
+		}
+		if at != e.URL { // and no write where others read
+			e.t.Fatalf("easel came back at %s, not at %s", at, e.URL)
+		}
 	case <-e.ended:
 		e.t.Fatalf("easel ended at its start: %v\n%s", e.waitErr, e.Log())
 	case <-time.After(startWait):

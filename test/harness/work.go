@@ -180,10 +180,10 @@ func (e *Easel) Follow(id string) <-chan []Progress {
 	return seen
 }
 
-// Eventually waits for what nobody announces: it asks again every 20 ms.
+// Eventually waits for what nobody announces: it asks again every 40 ms.
 func Eventually(t testing.TB, what string, done func() bool, state ...func() string) {
 	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(40 * time.Millisecond)
 	defer tick.Stop()
 	timeout := time.After(Patience)
 	for !done() {
