@@ -3,6 +3,7 @@ package comfy
 import (
 	"bytes"
 	"strconv"
+	"strings"
 )
 
 // Two of ComfyUI's messages come at every step, and one of them names every node of the graph.
@@ -104,6 +105,7 @@ func (s *scanner) nodes(m *Message) {
 	// A node takes 190 bytes; room for all of them at once.
 	m.Nodes = make([]NodeState, 0, 1+(len(s.text)-s.at)/180)
 	same := []byte(`", "prompt_id": "` + m.PromptID + `", "display_node_id": "`)
+	s.ids.Grow(8 * cap(m.Nodes))
 	for more := true; more && !s.bad; more = s.more() {
 		m.Nodes = append(m.Nodes, NodeState{})
 		n := &m.Nodes[len(m.Nodes)-1]
@@ -144,7 +146,9 @@ func (s *scanner) usualNode(n *NodeState, same []byte) bool {
 		s.at, s.bad = start, false
 		return false
 	}
-	n.Node = string(id)
+	from := s.ids.Len()
+	s.ids.Write(id)
+	n.Node = s.ids.String()[from:]
 	n.DisplayNode, n.RealNode = n.Node, n.Node
 	return true
 }
@@ -188,6 +192,8 @@ type scanner struct {
 	text []byte
 	at   int
 	bad  bool
+
+	ids strings.Builder // of usual nodes, one behind the other: one allocation instead of hundreds
 }
 
 // key reads a member's name, which must be want, and the colon.
