@@ -23,7 +23,7 @@ func (h *hub) keepFresh(ctx context.Context) error {
 		case <-h.reread:
 		}
 		for again := true; again; {
-			ok := true
+			var ok bool
 			if again, ok = h.reload(ctx); !ok && !sleep(ctx, reloadAfter) {
 				return nil
 			}

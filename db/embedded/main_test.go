@@ -299,7 +299,7 @@ func ownerName(t *testing.T, path string) string {
 
 // loggerTo collects the values of the key line.
 func loggerTo(lines *[]string) *slog.Logger {
-	return slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{
+	return slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{ //nolint:sloglint // its ReplaceAttr is what collects
 		Level: slog.LevelDebug,
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == "line" {
