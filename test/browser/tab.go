@@ -15,6 +15,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
@@ -76,7 +77,8 @@ type TabOptions struct {
 	Width, Height int  // CSS pixels; 0: 1280 x 900
 	Dark          bool // prefers-color-scheme
 	NoScript      bool // JavaScript off
-	SameVisitor   *Tab // share that tab's cookies
+	SameVisitor   *Tab // share that tab's cookies, in a window beside it
+	SameWindow    bool // in SameVisitor's window: that tab is hidden behind this one
 }
 
 // Open opens a tab at the site base (an URL without a slash at the end).
@@ -89,7 +91,7 @@ func Open(t testing.TB, base string, o TabOptions) *Tab {
 	how := chromedp.WithNewBrowserContext()
 	if o.SameVisitor != nil {
 		parent = o.SameVisitor.ctx
-		how = chromedp.WithNewWindow(false)
+		how = chromedp.WithNewWindow(!o.SameWindow)
 	}
 	ctx, cancel := chromedp.NewContext(parent, how)
 	tab := &Tab{t: t, ctx: ctx, base: base}
@@ -267,6 +269,34 @@ func (tab *Tab) Click(selector string) {
 	tab.do("click "+selector, chromedp.Click(selector))
 }
 
+// Press presses what a visitor sees called name: the first visible link, button, summary or label
+// whose text begins so and which nothing covers.
+func (tab *Tab) Press(name string) {
+	tab.t.Helper()
+	find := `(name => {
+		for (const e of document.querySelectorAll('a, button, summary, label')) {
+			if (!e.checkVisibility() || !e.textContent.trim().replace(/\s+/g, ' ').startsWith(name)) continue;
+			e.scrollIntoView({block: 'center', behavior: 'instant'});
+			const box = e.getBoundingClientRect(), x = box.x + box.width / 2, y = box.y + box.height / 2;
+			const top = document.elementFromPoint(x, y);
+			if (top && e.contains(top)) return [x, y];
+		}
+		return null;
+	})(` + quote(name) + `)`
+	tab.Wait(find)
+	at := Eval[[]float64](tab, find)
+	if len(at) != 2 {
+		tab.t.Fatalf("%q has gone", name)
+	}
+	tab.do("press "+name, chromedp.MouseClickXY(at[0], at[1]))
+}
+
+// DoubleClick presses the first element that matches selector twice, as fast as a mouse does.
+func (tab *Tab) DoubleClick(selector string) {
+	tab.t.Helper()
+	tab.do("double click "+selector, chromedp.DoubleClick(selector))
+}
+
 // Type replaces the value of a control, key by key.
 func (tab *Tab) Type(selector, text string) {
 	tab.t.Helper()
@@ -278,6 +308,18 @@ func (tab *Tab) Type(selector, text string) {
 func (tab *Tab) Keys(keys string, options ...chromedp.KeyOption) {
 	tab.t.Helper()
 	tab.do("press keys", chromedp.KeyEvent(keys, options...))
+}
+
+// Shortcut presses one key that the page may answer to by itself: unlike Keys, a key that the page
+// takes for itself types nothing.
+func (tab *Tab) Shortcut(key string) {
+	tab.t.Helper()
+	for _, event := range []input.DispatchKeyEventParams{
+		{Type: "keyDown", Key: key, Text: key},
+		{Type: "keyUp", Key: key},
+	} {
+		tab.do("press "+key, call(input.DispatchKeyEvent, event))
+	}
 }
 
 // Screenshot writes what the tab shows into a PNG file.
