@@ -153,7 +153,7 @@ func GalleryPage(p Page, v Gallery) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 12, "\" placeholder=\"Search prompts\" autocomplete=\"off\" enterkeyhint=\"search\" maxlength=\"500\" data-key=\"/\" dir=\"auto\"> <button class=\"button small plain\">Search</button></form></div><div class=\"top\" aria-hidden=\"true\" data-on-intersect=\"$_top=true; document.querySelector('#fresh a')?.click()\" data-on-intersect__exit=\"$_top=false\"></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 12, "\" placeholder=\"Search prompts\" autocomplete=\"off\" enterkeyhint=\"search\" maxlength=\"500\" data-key=\"/\" dir=\"auto\"> <button class=\"button small bare\">Search</button></form></div><div class=\"top\" aria-hidden=\"true\" data-on-intersect=\"$_top=true; document.querySelector('#fresh a')?.click()\" data-on-intersect__exit=\"$_top=false\"></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

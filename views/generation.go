@@ -63,21 +63,20 @@ func (g Generation) Started() time.Time {
 }
 
 // stageRatio is about the width of the stage divided by its height, in a window on a desk.
-const stageRatio = 1.35
+const stageRatio = 1.33
 
-// Rows is how many rows show the pictures as large as the stage allows, 1 to 8: all of them are in
-// sight at once.
-func (g Generation) Rows() int {
+// Layout is how many columns and rows show the pictures as large as the stage allows, 1 to 8 each,
+// so that all of them are in sight at once. More than 64 would go on below.
+func (g Generation) Layout() (columns, rows int) {
 	shape := float64(g.Width) / float64(g.Height)
-	best, tallest := 1, 0.0
-	for rows := 1; rows <= 8; rows++ {
-		columns := (len(g.Images) + rows - 1) / rows
-		height := min(1/float64(rows), stageRatio/float64(max(columns, 1))/shape)
-		if height > tallest {
-			best, tallest = rows, height
+	tallest := 0.0
+	for c := 1; c <= 8; c++ {
+		r := max((len(g.Images)+c-1)/c, 1)
+		if height := min(1/float64(r), stageRatio/float64(c)/shape); height > tallest {
+			columns, rows, tallest = c, min(r, 8), height
 		}
 	}
-	return best
+	return columns, rows
 }
 
 // Cover is the first image that has a picture.

@@ -635,7 +635,7 @@ func Banner(demo bool) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if demo {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 45, "<p class=\"banner\"><strong>Demo server.</strong> These pictures are drawn by Easel's built-in stand-in. To connect a real ComfyUI: <code>COMFYUI_URL=http://127.0.0.1:8188 make run</code></p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 45, "<p class=\"banner\"><strong>Demo server.</strong> These pictures are drawn by Easel's built-in stand-in. <span>To connect a real ComfyUI: <code>COMFYUI_URL=http://127.0.0.1:8188 make run</code></span></p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -164,3 +164,22 @@ func TestPillListensBeforeItClicks(t *testing.T) {
 		t.Errorf("data-on at %d, data-init at %d: the click would leave the page", listens, clicks)
 	}
 }
+
+// All pictures of a generation are in sight: as many columns as show them largest.
+func TestLayout(t *testing.T) {
+	for _, c := range []struct{ images, width, height, columns, rows int }{
+		{1, 1024, 1024, 1, 1},
+		{2, 768, 768, 2, 1},
+		{2, 2048, 512, 1, 2},
+		{4, 768, 768, 2, 2},
+		{8, 640, 896, 4, 2},
+		{8, 1536, 512, 2, 4},
+		{64, 1024, 1024, 8, 8},
+		{0, 1, 1, 1, 1},
+	} {
+		g := Generation{Width: c.width, Height: c.height, Images: make([]Image, c.images)}
+		if columns, rows := g.Layout(); columns != c.columns || rows != c.rows {
+			t.Errorf("%d of %d x %d: %d columns and %d rows, want %d and %d", c.images, c.width, c.height, columns, rows, c.columns, c.rows)
+		}
+	}
+}
