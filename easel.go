@@ -77,6 +77,10 @@ func New(ctx context.Context, config Config) (_ *App, err error) {
 	if err := os.MkdirAll(config.DataDir, 0o711); err != nil { //nolint:gosec // the private database's user must cross it
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
+	scratch := filepath.Join(config.DataDir, "tmp") // the system's is often in memory
+	if err := os.MkdirAll(scratch, 0o700); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
 	blobs, err := blob.NewFolder(filepath.Join(config.DataDir, "images"))
 	if err != nil {
 		return nil, fmt.Errorf("open the pictures' folder: %w", err)
@@ -95,6 +99,7 @@ func New(ctx context.Context, config Config) (_ *App, err error) {
 		Instance:   uuid.New(),
 		Sole:       a.postgres != nil, // the folder's lock says that no other instance is alive
 		MaxWaiting: config.QuotaQueued,
+		Scratch:    scratch,
 		Logger:     a.logger,
 	})
 	if err != nil {

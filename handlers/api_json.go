@@ -154,7 +154,7 @@ func (s *Server) recordJSON(g *studio.Generation, live map[uuid.UUID]*studio.Sta
 	if state, ok := live[g.ID]; ok && !g.Status.Ended() {
 		return newGenerationJSON(s.paths, g, state.Progress)
 	}
-	return newGenerationJSON(s.paths, g, recordProgress(g))
+	return newGenerationJSON(s.paths, g, studio.RecordProgress(g))
 }
 
 // live is all live generations by id.
@@ -165,23 +165,4 @@ func (s *Server) live() map[uuid.UUID]*studio.State {
 		live[state.Generation.ID] = state
 	}
 	return live
-}
-
-// recordProgress is what a record alone says about progress.
-func recordProgress(g *studio.Generation) studio.Progress {
-	p := studio.Progress{TotalImages: len(g.Images)}
-	switch g.Status {
-	case studio.Complete:
-		p.Phase, p.Status, p.Percentage, p.Overall = comfy.PhaseComplete, "Complete", 100, 100
-	case studio.Failed:
-		p.Phase, p.Status = comfy.PhaseFailed, "Failed"
-	case studio.Cancelled:
-		p.Phase, p.Status = comfy.PhaseCancelled, "Cancelled"
-	case studio.Generating:
-		p.Phase, p.Status = comfy.PhaseSetup, "Running"
-	default:
-		p.Phase, p.Status = comfy.PhaseQueued, "Waiting"
-	}
-	p.Cancelling = g.CancelRequestedAt != nil && !g.Status.Ended()
-	return p
 }

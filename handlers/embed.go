@@ -173,7 +173,7 @@ func (s *Server) embedGallery(w http.ResponseWriter, r *http.Request) error {
 	shown := make([]views.Generation, 0, len(list.Generations))
 	for i := range list.Generations {
 		g := &list.Generations[i]
-		shown = append(shown, s.recordView(g, recordProgress(g)))
+		shown = append(shown, s.recordView(g, studio.RecordProgress(g)))
 	}
 	if fragment(r) {
 		items := make([]views.EmbedItem, 0, len(shown))

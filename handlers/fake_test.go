@@ -499,7 +499,7 @@ func finish(state *studio.State, i int) {
 }
 
 func progressOf(status studio.Status, images int) studio.Progress {
-	p := recordProgress(&studio.Generation{Status: status})
+	p := studio.RecordProgress(&studio.Generation{Status: status})
 	p.TotalImages = images
 	if status == studio.Pending {
 		p.QueuePosition, p.Status = 2, "Position 2 in the queue"

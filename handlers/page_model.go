@@ -42,7 +42,7 @@ func (s *Server) listView(g *studio.Generation, live map[string]*studio.State) v
 	if state, ok := live[g.ID.String()]; ok && !g.Status.Ended() {
 		return s.stateView(state)
 	}
-	return s.recordView(g, recordProgress(g))
+	return s.recordView(g, studio.RecordProgress(g))
 }
 
 // recordView is a generation of which the record alone is known.
@@ -107,7 +107,7 @@ func (s *Server) imageView(id string, image *studio.Image) views.Image {
 
 // phaseOf is the phase that a status alone tells.
 func phaseOf(status studio.Status) comfy.Phase {
-	return recordProgress(&studio.Generation{Status: status}).Phase
+	return status.Phase()
 }
 
 // barPaces are the times that the stylesheet knows for a bar to move, in milliseconds.

@@ -90,7 +90,7 @@ func (f *strictStudio) end(id uuid.UUID, status studio.Status, message string) {
 		at := strictTime.Add(time.Minute)
 		s.Generation.Status, s.Generation.ErrorMessage = status, message
 		s.Generation.UpdatedAt, s.Generation.FinishedAt = at, &at
-		s.Progress = recordProgress(&s.Generation)
+		s.Progress = studio.RecordProgress(&s.Generation)
 		for i := range s.Images {
 			s.Generation.Images[i].Status, s.Generation.Images[i].ErrorMessage = status, message
 			s.Images[i].Progress = s.Progress

@@ -172,7 +172,7 @@ func (s *Studio) clientFor(row db.AttemptForJobRow) (client *comfy.Client, done 
 // fetch downloads one file into a temporary file without a name, and looks at it. Until it is
 // known for a picture, none of it is stored where it could be served.
 func (s *Studio) fetch(ctx context.Context, client *comfy.Client, file comfy.OutputFile) (f fetched, err error) {
-	temp, err := os.CreateTemp("", "easel-*")
+	temp, err := os.CreateTemp(s.config.Scratch, "easel-*")
 	if err != nil {
 		return fetched{}, fmt.Errorf("make temporary file: %w", err)
 	}

@@ -55,6 +55,14 @@ func progressOf(g *Generation, prev *State, snapshot func(string) (comfy.Progres
 	return whole, images
 }
 
+// RecordProgress is what the record of a generation alone says of its progress: all there is to
+// say once it has ended.
+func RecordProgress(g *Generation) Progress {
+	unheard := func(string) (comfy.Progress, bool) { return comfy.Progress{}, false }
+	whole, _ := progressOf(g, nil, unheard, 0, pace{})
+	return whole
+}
+
 // working: a server is at it. Of two images at work the one that is less far leads: its sampler
 // is what moves.
 func working(p comfy.Phase) bool {
@@ -84,7 +92,7 @@ func imageProgress(g *Generation, image *Image, s comfy.Progress, tracked bool, 
 		p.Percentage, p.Overall, p.Reused = 100, 100, image.Reused
 		return p, 1
 	case Failed, Cancelled:
-		p.Phase, p.Status = phaseOf(image.Status), wordOf(image.Status)
+		p.Phase, p.Status = image.Status.Phase(), wordOf(image.Status)
 		p.CurrentStep, p.TotalSteps = image.StepsDone, image.StepsPlanned
 		p.Percentage = percent(p.CurrentStep, p.TotalSteps)
 		return p, 1
@@ -148,6 +156,9 @@ func (p *Progress) take(s *comfy.Progress, learned pace) {
 // sum adds up the images: steps over all of them, and the share of the time.
 func sum(g *Generation, images []ImageProgress, fractions []float64) Progress {
 	p := Progress{TotalImages: len(images)}
+	if len(images) == 0 {
+		return p
+	}
 	planned := 0 // by the image that has most: what those that have not begun will take
 	for i := range images {
 		planned = max(planned, images[i].TotalSteps)
@@ -185,11 +196,13 @@ func sum(g *Generation, images []ImageProgress, fractions []float64) Progress {
 
 // end says how the generation ended.
 func (p *Progress) end(g *Generation) {
-	p.Phase, p.Status = phaseOf(g.Status), wordOf(g.Status)
+	p.Phase, p.Status = g.Status.Phase(), wordOf(g.Status)
 	if g.Status == Complete {
 		p.Percentage, p.Overall = 100, 100
 		p.CurrentStep = p.TotalSteps
 		p.Reused = !slices.ContainsFunc(g.Images, func(i Image) bool { return !i.Reused })
+	} else {
+		p.Overall = p.Percentage // how far it came, not that its time is over
 	}
 	p.PreviewRev, p.PreviewImage = 0, 0
 }
@@ -232,7 +245,7 @@ func (p *Progress) expect(g *Generation, images []ImageProgress, position int, l
 	if position > 1 {
 		eta += time.Duration(position-1) * learned.image
 	}
-	p.ETA, p.ETAKnown = eta, true
+	p.ETA, p.ETAKnown = eta, eta > 0
 }
 
 // neverBack holds p to what has been shown before.

@@ -168,3 +168,23 @@ func TestQueueOrder(t *testing.T) {
 		}
 	}
 }
+
+// What has ended without its picture says how far it came, not that its time is over.
+func TestRecordProgressOfWhatFailed(t *testing.T) {
+	t.Parallel()
+	g := &Generation{Status: Failed, Images: []Image{
+		{Index: 1, Status: Complete, StepsDone: 20, StepsPlanned: 20},
+		{Index: 2, Status: Failed, StepsDone: 5, StepsPlanned: 20},
+	}}
+	p := RecordProgress(g)
+	if p.Phase != comfy.PhaseFailed || p.CurrentStep != 25 || p.TotalSteps != 40 || p.Percentage != 62 || p.Overall != 62 || p.ETAKnown {
+		t.Errorf("RecordProgress = %+v, want 25 of 40 steps and 62 %% of both kinds", p)
+	}
+	g.Status, g.Images[1].Status = Complete, Complete
+	if p = RecordProgress(g); p.Percentage != 100 || p.Overall != 100 {
+		t.Errorf("RecordProgress of a complete one = %+v, want 100 %%", p)
+	}
+	if p = RecordProgress(&Generation{Status: Pending}); p.Phase != comfy.PhaseQueued || p.Overall != 0 {
+		t.Errorf("RecordProgress without images = %+v", p)
+	}
+}

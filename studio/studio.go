@@ -44,6 +44,7 @@ type Config struct {
 	Servers  []ServerConfig // servers that are known but not named here are switched off
 	Instance uuid.UUID      // of this process; zero: a new one
 	Sole     bool           // no other instance can use this database: leases need not run out first
+	Scratch  string         // folder for files while they are fetched, up to 256 MiB each; empty: the system's
 	Logger   *slog.Logger   // nil: slog.Default
 
 	MaxWaiting int // generations of one user that may wait at once; 0: 5000

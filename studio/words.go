@@ -10,7 +10,8 @@ import (
 	"easel/comfy"
 )
 
-func phaseOf(s Status) comfy.Phase {
+// Phase is what s alone says of the phase.
+func (s Status) Phase() comfy.Phase {
 	switch s {
 	case Complete:
 		return comfy.PhaseComplete
@@ -18,6 +19,8 @@ func phaseOf(s Status) comfy.Phase {
 		return comfy.PhaseFailed
 	case Cancelled:
 		return comfy.PhaseCancelled
+	case Generating:
+		return comfy.PhaseSetup
 	}
 	return comfy.PhaseQueued
 }
