@@ -100,7 +100,7 @@ func SettingsPage(p Page, v SettingsView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 6, "</fieldset><button class=\"button\">Save</button></form></section><section aria-labelledby=\"force-title\"><h2 id=\"force-title\">In force</h2><p class=\"quiet\">Set by flags, environment or file when Easel starts; <code>easel config</code> prints all of it.</p><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"force-title\"><table><thead><tr><th scope=\"col\">Setting</th><th scope=\"col\">Value</th><th scope=\"col\">From</th></tr></thead> <tbody>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 6, "</fieldset><button class=\"button\">Save</button></form></section><section aria-labelledby=\"force-title\"><h2 id=\"force-title\">In force</h2><p class=\"quiet\">Set by flags, environment or file when Easel starts; <code>easel config</code> prints all of it.</p><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table of all settings\"><table><thead><tr><th scope=\"col\">Setting</th><th scope=\"col\">Value</th><th scope=\"col\">From</th></tr></thead> <tbody>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
