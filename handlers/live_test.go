@@ -200,6 +200,10 @@ func TestServersStream(t *testing.T) {
 		t.Errorf("health = %s", health)
 	}
 	patched(t, events, "connection refused")
+	doc, _ := page(t, newSite(t, f), "/", http.StatusOK)
+	if banner := words(doc.Find("#banner")); !strings.HasPrefix(banner, "No ComfyUI answers.") {
+		t.Errorf("with every server down the banner says %q", banner)
+	}
 }
 
 // A bare CR in a prompt begins no line of its own in the stream.

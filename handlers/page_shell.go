@@ -66,12 +66,16 @@ func status(o *studio.Overview) views.Status {
 		return views.Status{Health: "none", Servers: "The servers are not known yet"}
 	}
 	shown := views.Status{Demo: o.Demo, Live: len(o.Live)}
-	up := 0
+	up, tried := 0, 0
 	for _, server := range o.Servers {
 		if server.State == studio.ServerUp {
 			up++
 		}
+		if server.State != studio.ServerUnknown {
+			tried++
+		}
 	}
+	shown.Down = up == 0 && tried > 0 && tried == len(o.Servers)
 	switch total := len(o.Servers); {
 	case total == 0:
 		shown.Health, shown.Servers = "none", "No server is configured"

@@ -49,6 +49,7 @@ type Page struct {
 // Status is what the header of every page shows of the installation.
 type Status struct {
 	Demo    bool   // the built-in stand-in draws the pictures
+	Down    bool   // every server was tried, and none answers
 	Live    int    // generations that wait or run
 	Health  string // how the servers are: good, some, none
 	Servers string // the same in words, "All servers are up"
