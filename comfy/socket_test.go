@@ -292,7 +292,7 @@ func TestFrameOf40MiB(t *testing.T) {
 		_ = conn.WriteMessage(websocket.BinaryMessage, big) // the client may leave before it has all
 		close(sent)
 	}()
-	_ = await(t, "goodbye", conn.end) // how it ended is not the point
+	_ = await(t, "goodbye", conn.end)           // how it ended is not the point
 	awaitClosed(t, "the big frame's end", sent) // read to its end: a server that writes is not left hanging
 	_ = conn.Conn.Close()
 	if st := a.gone(t); !errors.Is(st.Err, ErrTooLarge) || st.Counts.Oversize != 1 {

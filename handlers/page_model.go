@@ -120,7 +120,8 @@ func progressView(p studio.Progress) views.Progress {
 	shown := views.Progress{
 		Phase: string(p.Phase), Line: p.Status, Percent: p.Percentage, Cancelling: p.Cancelling,
 		Known: p.Phase == comfy.PhaseComplete ||
-			!p.Reused && p.TotalSteps > 0 && (p.Phase == comfy.PhaseInference || p.Phase == comfy.PhaseFinishing),
+			!p.Reused && p.TotalSteps > 0 && (p.Phase == comfy.PhaseInference || p.Phase == comfy.PhaseFinishing ||
+				p.Phase == comfy.PhaseSetup && p.CurrentStep > 0), // of a later image: the first ones count
 	}
 	if p.Phase != comfy.PhaseComplete {
 		shown.Percent = min(shown.Percent, 99)

@@ -17,7 +17,7 @@ import (
 // Postgres may run as another user, who must be able to cross the path.
 func DataDir(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "easel-data-")
+	dir, err := os.MkdirTemp("", "easel-data-") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -121,7 +121,7 @@ func (p *Proxy) accept() {
 		if err != nil {
 			continue
 		}
-		visitor := c.(*net.TCPConn) //nolint:errcheck,forcetypeassert // of a TCP listener
+		visitor := c.(*net.TCPConn) // of a TCP listener
 		p.work.Go(func() { p.serve(visitor) })
 	}
 }
@@ -136,7 +136,7 @@ func (p *Proxy) serve(visitor *net.TCPConn) {
 		_ = visitor.SetLinger(0)
 		return
 	}
-	server := c.(*net.TCPConn) //nolint:errcheck,forcetypeassert // dialled as one
+	server := c.(*net.TCPConn) // dialled as one
 	if !p.keep(server) {
 		return
 	}

@@ -160,7 +160,7 @@ func (e *Easel) Follow(id string) <-chan []Progress {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := http.DefaultClient.Do(request) //nolint:bodyclose // the goroutine closes it
 	if err != nil {
 		e.t.Fatal(err)
 	}

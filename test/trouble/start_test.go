@@ -76,7 +76,7 @@ func TestStartRefused(t *testing.T) {
 		env  []string
 		want []string
 	}{
-		"unknown variable":       {[]string{"EASEL_LOG_LEVLE=info"}, []string{"EASEL_LOG_LEVLE", "did you mean EASEL_LOG_LEVEL?"}},
+		"unknown variable":       {[]string{"EASEL_LOG_LEVE=info"}, []string{"EASEL_LOG_LEVE", "did you mean EASEL_LOG_LEVEL?"}},
 		"unknown, nothing near":  {[]string{"EASEL_TURBO=1"}, []string{"EASEL_TURBO", "easel config"}},
 		"bad duration":           {[]string{"EASEL_SHUTDOWN_TIMEOUT=soon"}, []string{"EASEL_SHUTDOWN_TIMEOUT"}},
 		"value and file":         {[]string{"DATABASE_URL=postgres://a:hunter2@b/c", "DATABASE_URL_FILE=" + missing}, []string{"DATABASE_URL and DATABASE_URL_FILE"}},
