@@ -68,6 +68,8 @@ type Tab struct {
 	ctx  context.Context
 	base string
 
+	world runtime.ExecutionContextID // of a frame; 0: the page itself
+
 	mu         sync.Mutex
 	complaints []string // violations of the CSP, exceptions, errors on the console
 }
@@ -208,6 +210,12 @@ func (tab *Tab) Reload() {
 	tab.do("reload", chromedp.Reload())
 }
 
+// Show brings the tab to the front of its window, and hides the one that was there.
+func (tab *Tab) Show() {
+	tab.t.Helper()
+	tab.do("show the tab", call(page.BringToFront, cdp.Empty{}))
+}
+
 // Eval gives the value of a JavaScript expression; promises are awaited.
 func Eval[T any](tab *Tab, expression string) T {
 	tab.t.Helper()
@@ -221,7 +229,38 @@ func Eval[T any](tab *Tab, expression string) T {
 func try[T any](tab *Tab, expression string) (T, error) {
 	ctx, cancel := context.WithTimeout(tab.ctx, patience)
 	defer cancel()
-	return chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	return chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise, func(p *runtime.EvaluateParams) {
+		if tab.world != 0 {
+			p.ContextID = tab.world
+		}
+	}))
+}
+
+// Frame is the first frame in the page, once it has loaded address, for looking at: what it shows,
+// of whatever origin, and not what its scripts hold.
+func (tab *Tab) Frame(address string) *Tab {
+	tab.t.Helper()
+	tick := time.NewTicker(30 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(patience)
+	for {
+		world, err := chromedp.Run(tab.ctx, func(ctx context.Context, target *chromedp.Target) (runtime.ExecutionContextID, error) {
+			tree, err := cdp.Call(ctx, target, page.GetFrameTree, cdp.Empty{})
+			if err != nil || len(tree.FrameTree.ChildFrames) == 0 || tree.FrameTree.ChildFrames[0].Frame.URL != address {
+				return 0, err
+			}
+			made, err := cdp.Call(ctx, target, page.CreateIsolatedWorld, page.CreateIsolatedWorldParams{FrameID: tree.FrameTree.ChildFrames[0].Frame.ID})
+			return made.ExecutionContextID, err
+		})
+		if err == nil && world != 0 {
+			return &Tab{t: tab.t, ctx: tab.ctx, base: tab.base, world: world}
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			tab.t.Fatalf("waited %s for a frame with %s: %v", patience, address, err)
+		}
+	}
 }
 
 // Wait waits until a JavaScript expression is true, over navigations too. It asks again every
