@@ -135,6 +135,7 @@ func TestPeopleWithTheKeyboard(t *testing.T) {
 	}
 	keysOfTheForm(t, s, tab)
 	keysEverywhere(t, tab, made)
+	themeIsRemembered(t, s, tab)
 	tab.NoComplaints()
 }
 
@@ -202,5 +203,25 @@ func keysEverywhere(t *testing.T, tab *Tab, made []generation) {
 	tab.Wait(`!document.querySelector('#actions details').open`)
 	if what, _ := tab.focused(); what != "Delete" {
 		t.Errorf("after Escape the focus is at %q", what)
+	}
+}
+
+// themeIsRemembered: at once, without a load, and in the first HTML of every page that follows.
+func themeIsRemembered(t *testing.T, s *site, tab *Tab) {
+	t.Helper()
+	tab.Goto("/servers")
+	tab.mark()
+	for _, theme := range []string{"dark", "light", "auto", "dark"} {
+		Eval[bool](tab, `(document.querySelector('.theme button[value=`+theme+`]').focus(), true)`)
+		tab.Keys(" ")
+		tab.Wait(`document.documentElement.dataset.theme === ` + quote(theme) + ` && document.querySelector('.theme button[value=` + theme + `]').ariaPressed === 'true'`)
+	}
+	tab.sameDocument()
+	tab.Goto("/gallery")
+	if got := Eval[string](tab, `fetch(location.href).then(r => r.text()).then(html => html.match(/data-theme="(\w+)"/)[1])`); got != "dark" {
+		t.Errorf("the next page comes in %q", got)
+	}
+	if got := s.html("/gallery").Find("html").AttrOr("data-theme", ""); got != "auto" {
+		t.Errorf("another visitor gets %q", got)
 	}
 }
