@@ -162,6 +162,8 @@ func TestHosts(t *testing.T) {
 		"easel.example.com": 200, "easel.example.com:9999": 200, "EASEL.EXAMPLE.COM.": 200, "other.example:8443": 200, "public.example": 200,
 		"other.example": 421, "other.example:80": 421, "evil": 421, "evil.example": 421, "localhost.evil.com": 421, "127.0.0.1.evil.com": 421, "easel.example.com.evil.com": 421,
 		"192.0.2.1": 421, "10.0.0.7:8188": 421, // came over loopback
+		"localhost:": 200, "localhost:x": 421, "localhost:'(x)": 421, "127.0.0.1:8080:80": 421, // no port
+		"[::1%evil.example]": 421, "[[127.0.0.1]]": 421, "[::1]x": 421, // no address
 		"": 400,
 	} {
 		if got := get("GET /healthz HTTP/1.1\r\nHost: " + host + "\r\n"); got != want {

@@ -29,16 +29,20 @@ func newHostList(allowed []string) (hostList, error) {
 // allows reports whether a request for host that arrived at the address local may be answered.
 func (l hostList) allows(host string, local net.Addr) bool {
 	host = strings.ToLower(host)
-	name, _, err := net.SplitHostPort(host)
+	name, port, err := net.SplitHostPort(host)
 	if err != nil {
-		name = host
+		name = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	}
+	// Embeds repeat Host in URLs, where "localhost:x@evil.example" is another site.
+	if strings.Trim(port, "0123456789") != "" {
+		return false
 	}
 	name = strings.TrimSuffix(name, ".")
 	if l[host] || l[name] || name == "localhost" {
 		return true
 	}
-	ip, err := netip.ParseAddr(strings.Trim(name, "[]"))
-	if err != nil {
+	ip, err := netip.ParseAddr(name)
+	if err != nil || ip.Zone() != "" { // a zone may be any text
 		return false
 	}
 	if ip.Unmap().IsLoopback() {
