@@ -122,6 +122,31 @@ func exchange(t *testing.T, address string, request io.Reader) *http.Response {
 	return res
 }
 
+// A request of a megabyte can have 90,000 members, each of them a mistake.
+func TestManyProblems(t *testing.T) {
+	var body strings.Builder
+	body.WriteString(`{"prompt":"x"`)
+	for i := range 90_000 {
+		fmt.Fprintf(&body, `,"%x":1`, i)
+	}
+	res := call(t, newSite(t, newStrict()), "POST", "/api/generate", body.String()+"}")
+	if p := decode[problem](t, res, 422); len(p.Errors) != mostProblems || p.Errors[0].Field != "0" {
+		t.Errorf("%d problems, the first %+v", len(p.Errors), p.Errors[:1])
+	}
+}
+
+// What announces a gigabyte is refused at once, and nobody waits for it.
+func TestAnnouncedTooMuch(t *testing.T) {
+	_, ts := serve(t, newStrict())
+	for _, target := range []string{"/api/generate", "/generations", "/settings/theme", "/nowhere"} {
+		res := exchange(t, ts.Listener.Addr().String(), strings.NewReader(
+			"POST "+target+" HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1073741824\r\n\r\n{"))
+		if res.StatusCode != 413 || !res.Close {
+			t.Errorf("%s: %d, connection closed: %v", target, res.StatusCode, res.Close)
+		}
+	}
+}
+
 // endless gives the same bytes for ever; its readers have room for them.
 type endless string
 

@@ -70,6 +70,10 @@ func bodyHash(use string, body []byte) []byte {
 // requestFields are the members of a request's object; all else is named as a mistake.
 var requestFields = []string{"prompt", "negativePrompt", "workflow", "settings", "totalImages", "webhook"}
 
+// mostProblems is how many problems of one body are named: an answer stays shorter than what asked
+// for it.
+const mostProblems = 50
+
 // parseGenerate reads the body of POST /api/generate, or with retry that of a retry, where
 // nothing is needed. It checks shape alone: bounds and choices are the studio's.
 func parseGenerate(body []byte, retry bool) (*studio.Request, error) {
@@ -109,7 +113,7 @@ func parseGenerate(body []byte, retry bool) (*studio.Request, error) {
 	}
 	if len(problems) > 0 {
 		slices.SortStableFunc(problems, func(a, b studio.FieldError) int { return strings.Compare(a.Field, b.Field) })
-		return nil, &studio.InvalidError{Fields: problems}
+		return nil, &studio.InvalidError{Fields: problems[:min(len(problems), mostProblems)]}
 	}
 	return request, nil
 }

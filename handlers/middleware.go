@@ -17,7 +17,7 @@ const maxBodyBytes = 1 << 20
 // chain puts everything that holds for all routes around them, the outermost last.
 func (s *Server) chain() http.Handler {
 	var h http.Handler = http.HandlerFunc(s.dispatch)
-	h = limit(h)
+	h = s.limit(h)
 	h = s.sameOrigin(h)
 	h = s.checkHost(h)
 	h = s.strictHeaders(h)
@@ -27,11 +27,16 @@ func (s *Server) chain() http.Handler {
 // limit bounds how much a body may hold, how long it may take to come, and how long a visitor may
 // take to read the answer; streams and downloads move that along. The deadlines are set here and
 // not in http.Server, whose ReadTimeout would end streams, and so that they hold where another
-// program mounts us. net/http takes them back after each request.
-func limit(next http.Handler) http.Handler {
+// program mounts us. net/http takes them back after each request. A body that announces too much
+// is refused before any of it has come.
+func (s *Server) limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
 		_ = rc.SetWriteDeadline(time.Now().Add(answerWait)) // a recorder in a test has no deadlines
+		if r.ContentLength > maxBodyBytes {
+			s.renderError(w, r, errTooLarge)
+			return
+		}
 		if r.Body != nil && r.Body != http.NoBody {
 			r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
 			_ = rc.SetReadDeadline(time.Now().Add(bodyWait))

@@ -57,9 +57,9 @@ func nearMisses(typed string, names []string) []string {
 }
 
 // fold leaves what people confuse out of a comparison: case, spaces, and which of -, _ and \ it was.
-func fold(s string) string {
-	return strings.NewReplacer(" ", "", "-", "", "_", "", `\`, "/").Replace(strings.ToLower(s))
-}
+func fold(s string) string { return confused.Replace(strings.ToLower(s)) }
+
+var confused = strings.NewReplacer(" ", "", "-", "", "_", "", `\`, "/")
 
 // editDistance counts the letters to insert, remove or replace (Levenshtein), by bytes.
 func editDistance(a, b string) int {

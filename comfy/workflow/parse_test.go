@@ -256,6 +256,18 @@ func TestUnknownSettings(t *testing.T) {
 	}
 }
 
+// The first names stand for all: what is wrong with a thousand is the same.
+func TestManyUnknownSettings(t *testing.T) {
+	raw := settings("prompt", `"x"`)
+	for i := range 90_000 {
+		raw[fmt.Sprintf("step%05d", i)] = json.RawMessage("1")
+	}
+	_, problems := builtin(t).Form(stock(t)).Parse(raw)
+	if len(problems) != mostUnknown || problems[0].Field != "step00000" {
+		t.Errorf("%d problems, the first %v", len(problems), problems[:1])
+	}
+}
+
 // A seed survives any path: as number or text into the form, as Values through JSON, into the
 // graph, and through the graph's own JSON.
 func TestSeedSurvivesAnyPath(t *testing.T) {
