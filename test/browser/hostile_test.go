@@ -1,7 +1,6 @@
 package browser
 
 import (
-	"fmt"
 	"net/url"
 	"strings"
 	"testing"
@@ -63,8 +62,10 @@ func crawl(t *testing.T, s *site, tab *Tab, all []generation) {
 	for i, g := range all {
 		paths := append(sitePages(g.ID), "/gallery?q="+url.QueryEscape(hostile[i]), "/embed/generations/"+g.ID+"?fragment=1", "/embed/gallery?fragment=1")
 		if i > 0 { // pages of everything are the same for all
-			paths = []string{"/?from=" + g.ID, "/generations/" + g.ID, "/generations/" + g.ID + "/delete", "/gallery?q=" + url.QueryEscape(hostile[i]),
-				"/embed/generations/" + g.ID, "/embed/generations/" + g.ID + "?fragment=1"}
+			paths = []string{
+				"/?from=" + g.ID, "/generations/" + g.ID, "/generations/" + g.ID + "/delete", "/gallery?q=" + url.QueryEscape(hostile[i]),
+				"/embed/generations/" + g.ID, "/embed/generations/" + g.ID + "?fragment=1",
+			}
 		}
 		for _, path := range paths {
 			tab.Goto(path)
@@ -93,8 +94,8 @@ func asTyped(text string) string {
 // harmless fails the test when anything of a prompt has become more than text.
 func harmless(t *testing.T, tab *Tab, what string) {
 	t.Helper()
-	if got := Eval[string](tab, fmt.Sprintf(`String(window.ran ?? '') +
-		[...document.querySelectorAll('#forged, iframe, main script, [onerror], [onload], a[href^="javascript:"], main b#forged')].map(e => e.outerHTML).join()`)); got != "" {
+	if got := Eval[string](tab, `String(window.ran ?? '') +
+		[...document.querySelectorAll('#forged, iframe, main script, [onerror], [onload], a[href^="javascript:"], main b#forged')].map(e => e.outerHTML).join()`); got != "" {
 		t.Errorf("%q has become %q", what, got)
 	}
 }
