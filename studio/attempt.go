@@ -31,5 +31,6 @@ const (
 	codeNoOutputs   = "no_outputs"
 	codeMissing     = "outputs_missing"
 	codeStorage     = "storage"
-	codeWorkflow    = "workflow" // the workflow is gone or does not fit its settings
+	codeUnfit       = "outputs_unfit" // its files are there, and cannot be taken
+	codeWorkflow    = "workflow"      // the workflow is gone or does not fit its settings
 )

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -40,6 +41,7 @@ const (
 	finalizeTimeout  = 3 * time.Minute
 	spaceWait        = 30 * time.Second // before a full disk is tried again
 	maxFileBytes     = 256 << 20
+	maxFiles         = 256 // of one prompt; each is open until all are stored
 )
 
 // finalizer fetches what a prompt has made, looks at it, stores it, and ends the image. It may
@@ -78,6 +80,8 @@ func (w *finalizer) Work(ctx context.Context, job *river.Job[finalizeArgs]) erro
 		s.waitForSpace()
 		s.logger.WarnContext(ctx, "no space for pictures", "prompt_id", row.PromptID, "retry_in", spaceWait)
 		return river.JobSnooze(spaceWait)
+	case unfit(err) != "":
+		return s.giveUp(ctx, row, verdict{Do: endFailed, Code: codeUnfit, Message: unfit(err), Detail: err.Error()})
 	case isMissing(err, row) && job.Attempt >= maxMissingTries:
 		return s.giveUp(ctx, row, missingVerdict(row, err))
 	case errors.Is(err, errNoPicture):
@@ -97,19 +101,40 @@ func (w *finalizer) Work(ctx context.Context, job *river.Job[finalizeArgs]) erro
 // errNoPicture: there were files, but no picture among them.
 var errNoPicture = errors.New("no file is a picture")
 
+// errManyFiles: more of them than one image may have.
+var errManyFiles = errors.New("too many files")
+
+// unfit is the sentence about files that are there and cannot be taken: to fetch or to make them
+// again would give the same ones. Empty for every other error.
+func unfit(err error) string {
+	switch {
+	case errors.Is(err, errManyFiles):
+		return fmt.Sprintf("ComfyUI made more than %d files for one image, too many to keep. They are in its own output folder.", maxFiles)
+	case errors.Is(err, errLargePicture):
+		return fmt.Sprintf("Its picture has more than %d million pixels, too many to keep. It is in ComfyUI's own output folder.", maxPixels/1_000_000)
+	case errors.Is(err, comfy.ErrTooLarge):
+		return fmt.Sprintf("Its file is larger than %d MiB, too large to keep. It is in ComfyUI's own output folder.", maxFileBytes>>20)
+	case errors.Is(err, comfy.ErrUnsafeName):
+		return "ComfyUI gave its file a name that cannot be used."
+	}
+	return ""
+}
+
 // isMissing: the file is gone for good, as far as one try can tell, or the server is.
 func isMissing(err error, row db.AttemptForJobRow) bool {
-	return errors.Is(err, comfy.ErrNotFound) || errors.Is(err, comfy.ErrUnsafeName) ||
-		errors.Is(err, comfy.ErrTooLarge) || errors.Is(err, errBadPicture) ||
+	return errors.Is(err, comfy.ErrNotFound) || errors.Is(err, errBadPicture) ||
 		errors.Is(err, comfy.ErrUnavailable) && !row.Enabled
 }
 
 // missingVerdict has the image made once more, and only once.
 func missingVerdict(row db.AttemptForJobRow, err error) verdict {
 	v := verdict{Do: endLost, Reason: lossMissing, Detail: err.Error(), Message: "Its files were gone from the server."}
+	if errors.Is(err, errBadPicture) {
+		v.Message = "Its files were no pictures that can be read."
+	}
 	if row.MissingBefore > 0 {
 		v.Do, v.Reason, v.Code = endFailed, "", codeMissing
-		v.Message = "Its files were gone from the server, twice."
+		v.Message = strings.TrimSuffix(v.Message, ".") + ", twice."
 	}
 	return v
 }
@@ -127,6 +152,9 @@ func (s *Studio) finalize(ctx context.Context, row db.AttemptForJobRow) error {
 	var files []comfy.OutputFile
 	if err := json.Unmarshal(row.Result, &files); err != nil {
 		return fmt.Errorf("read result: %w", err)
+	}
+	if len(files) > maxFiles {
+		return fmt.Errorf("%w: %d", errManyFiles, len(files))
 	}
 	client, done, err := s.clientFor(row)
 	if err != nil {

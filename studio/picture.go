@@ -11,6 +11,7 @@ import (
 	"image/jpeg"
 	_ "image/png"
 	"io"
+	"time"
 
 	"golang.org/x/image/draw"
 	_ "golang.org/x/image/webp"
@@ -19,7 +20,8 @@ import (
 // Limits of a picture. Its size is known from its header, before anything is decoded.
 const (
 	maxPixels     = 64_000_000
-	thumbnailSide = 512 // pixels of the longer side
+	decodeWait    = 30 * time.Second // 64 megapixels take about two
+	thumbnailSide = 512              // pixels of the longer side
 	thumbnailMIME = "image/jpeg"
 	thumbnailQual = 82
 )
@@ -30,10 +32,12 @@ var extensions = map[string]string{
 }
 
 // errNotPicture: the bytes are none of the formats that are taken, whatever their name says.
-// errBadPicture: they begin like one, but cannot be decoded, or are too large to be.
+// errBadPicture: they begin like one, but cannot be decoded.
+// errLargePicture: it has more than maxPixels.
 var (
-	errNotPicture = errors.New("not a png, jpeg, gif or webp")
-	errBadPicture = errors.New("picture cannot be decoded")
+	errNotPicture   = errors.New("not a png, jpeg, gif or webp")
+	errBadPicture   = errors.New("picture cannot be decoded")
+	errLargePicture = errors.New("picture is too large")
 )
 
 // picture is what was found out about a picture by looking at its bytes.
@@ -79,8 +83,11 @@ func examine(ctx context.Context, r io.ReadSeeker, slots chan struct{}) (picture
 	if err != nil {
 		return picture{}, fmt.Errorf("%w: %w", errBadPicture, err)
 	}
-	if config.Width <= 0 || config.Height <= 0 || int64(config.Width)*int64(config.Height) > maxPixels {
+	switch {
+	case config.Width <= 0 || config.Height <= 0:
 		return picture{}, fmt.Errorf("%w: %d x %d pixels", errBadPicture, config.Width, config.Height)
+	case int64(config.Width)*int64(config.Height) > maxPixels:
+		return picture{}, fmt.Errorf("%w: %d x %d pixels", errLargePicture, config.Width, config.Height)
 	}
 	select {
 	case slots <- struct{}{}:
@@ -91,9 +98,9 @@ func examine(ctx context.Context, r io.ReadSeeker, slots chan struct{}) (picture
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
 		return picture{}, fmt.Errorf("read picture: %w", err)
 	}
-	decoded, _, err := image.Decode(r)
+	decoded, err := decode(ctx, r)
 	if err != nil {
-		return picture{}, fmt.Errorf("%w: %w", errBadPicture, err)
+		return picture{}, err
 	}
 	small := shrink(decoded)
 	var thumbnail bytes.Buffer
@@ -104,6 +111,34 @@ func examine(ctx context.Context, r io.ReadSeeker, slots chan struct{}) (picture
 		MIME: mime, Width: config.Width, Height: config.Height,
 		Thumbnail: thumbnail.Bytes(), Color: average(small),
 	}, nil
+}
+
+// decode decodes r for at most decodeWait. Few bytes can mean much work: a progressive JPEG may go over
+// all its pixels for every seventy of them. No decoder can be told to stop, but each asks for bytes.
+func decode(ctx context.Context, r io.Reader) (image.Image, error) {
+	limited, cancel := context.WithTimeout(ctx, decodeWait)
+	defer cancel()
+	decoded, _, err := image.Decode(untilDone{limited, r})
+	switch {
+	case err == nil:
+		return decoded, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	}
+	return nil, fmt.Errorf("%w: %w", errBadPicture, err)
+}
+
+// untilDone is a reader that ends with its context.
+type untilDone struct {
+	ctx context.Context // lives for one decode
+	r   io.Reader
+}
+
+func (u untilDone) Read(p []byte) (int, error) {
+	if err := u.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return u.r.Read(p)
 }
 
 // shrink fits a picture into the size of a thumbnail, on white where it is transparent. A small

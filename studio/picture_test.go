@@ -2,6 +2,7 @@ package studio
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -11,6 +12,7 @@ import (
 	"image/jpeg"
 	"image/png"
 	"testing"
+	"time"
 )
 
 func draft(w, h int, c color.Color) *image.Paletted {
@@ -85,8 +87,8 @@ func TestExamine(t *testing.T) {
 		{"tiff", []byte("II*\x00aaaaaaaaaaaa"), errNotPicture},
 		{"only a signature", whole[:8], errBadPicture},
 		{"cut", whole[:len(whole)-20], errBadPicture},
-		{"65535 x 65535 pixels", bomb(65535, 65535), errBadPicture},
-		{"2^31 pixels wide", bomb(1<<31-1, 1), errBadPicture},
+		{"65535 x 65535 pixels", bomb(65535, 65535), errLargePicture},
+		{"2^31 pixels wide", bomb(1<<31-1, 1), errLargePicture},
 		{"webp with nothing in it", []byte("RIFF\x04\x00\x00\x00WEBP"), errBadPicture},
 	} {
 		if _, err := examine(t.Context(), bytes.NewReader(test.data), slots); !errors.Is(err, test.want) {
@@ -96,4 +98,60 @@ func TestExamine(t *testing.T) {
 	if len(slots) != 0 {
 		t.Errorf("%d decoders are still taken", len(slots))
 	}
+}
+
+// A progressive JPEG of 49 megapixels whose every scan of some bytes goes over all of them: hours of
+// work in a file of a few megabytes. The time for one picture ends it.
+func TestExamineEnds(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	begin := time.Now()
+	_, err := examine(ctx, bytes.NewReader(manyScans(7000, 7000, 100_000)), make(chan struct{}, 1))
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("examine() = %v", err)
+	}
+	if took := time.Since(begin); took > 20*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}
+
+// manyScans is a grey progressive JPEG in which each scan refines the same coefficient with nothing
+// but runs of blocks that have ended.
+func manyScans(w, h uint16, scans int) []byte {
+	var b bytes.Buffer
+	segment := func(marker byte, data []byte) {
+		b.Write([]byte{0xff, marker})
+		b.Write(binary.BigEndian.AppendUint16(nil, uint16(len(data)+2)))
+		b.Write(data)
+	}
+	b.Write([]byte{0xff, 0xd8})
+	segment(0xdb, append([]byte{0}, bytes.Repeat([]byte{1}, 64)...))
+	size := binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16([]byte{8}, h), w)
+	segment(0xc2, append(size, 1, 1, 0x11, 0))
+	// One code of one bit: a run of 2^14 and more blocks, its 14 further bits all ones.
+	segment(0xc4, append(append([]byte{0x10, 1}, make([]byte, 15)...), 0xe0))
+	blocks := (int(w) + 7) / 8 * ((int(h) + 7) / 8)
+	runs := blocks/(1<<15-1) + 1
+	var bits bytes.Buffer
+	acc, n := uint32(0), 0
+	for range runs {
+		acc, n = acc<<15|0x3fff, n+15
+		for n >= 8 {
+			c := byte(acc >> (n - 8))
+			bits.WriteByte(c)
+			if c == 0xff {
+				bits.WriteByte(0)
+			}
+			n -= 8
+		}
+	}
+	bits.WriteByte(byte(acc<<(8-n)) | 0xff>>n)
+	bits.WriteByte(0)
+	for range scans {
+		segment(0xda, []byte{1, 1, 0x00, 1, 1, 0x00})
+		b.Write(bits.Bytes())
+	}
+	b.Write([]byte{0xff, 0xd9})
+	return b.Bytes()
 }
