@@ -39,27 +39,30 @@ type historyEntry struct {
 }
 
 type historyStatus struct {
-	StatusStr string `json:"status_str"`
-	Completed bool   `json:"completed"`
-	Messages  []historyMessage
+	StatusStr string          `json:"status_str"`
+	Messages  historyMessages `json:"messages"`
 }
 
-// historyMessage is [type, data].
+// historyMessages is a list of [type, data]. What has another shape is passed over: a prompt that
+// has ended must not stay without an end for the words about it.
+type historyMessages []historyMessage
+
 type historyMessage struct {
 	Type string
 	Data json.RawMessage
 }
 
-func (m *historyMessage) UnmarshalJSON(b []byte) error {
-	var parts []json.RawMessage
-	if err := json.Unmarshal(b, &parts); err != nil {
-		return err
+func (all *historyMessages) UnmarshalJSON(b []byte) error {
+	var list []json.RawMessage
+	_ = json.Unmarshal(b, &list) // not even a list: there are none
+	for _, raw := range list {
+		var m historyMessage
+		parts := []any{&m.Type, &m.Data}
+		if json.Unmarshal(raw, &parts) == nil && len(parts) == 2 && m.Data != nil {
+			*all = append(*all, m)
+		}
 	}
-	if len(parts) != 2 {
-		return fmt.Errorf("history message with %d parts", len(parts))
-	}
-	m.Data = parts[1]
-	return json.Unmarshal(parts[0], &m.Type)
+	return nil
 }
 
 // history reads the entry of a prompt; nil while it waits or runs, and if it is unknown.

@@ -130,6 +130,8 @@ func TestHistoryVerdicts(t *testing.T) {
 		{"blocked, then raised", `{"status_str": "error", "completed": false, "messages": [` + start + `, ` + failure + `, ` + blockedNode + `]}`, Failed, "12", "it broke"},
 		{"interrupted", `{"status_str": "error", "completed": false, "messages": [` + start + `, ["execution_interrupted", {"node_id": "3", "executed": []}]]}`, Interrupted, "", ""},
 		{"error without a word", `{"status_str": "error", "completed": false, "messages": []}`, Failed, "", `history says "error"`},
+		{"words of other shapes", `{"status_str": "error", "completed": -1, "messages": [5, ["execution_error"], [1, 2], ` + failure + `, ["a", {}, 3]]}`, Failed, "12", "it broke"},
+		{"words that are no list", `{"status_str": "success", "completed": "yes", "messages": {"a": 1}}`, Succeeded, "", ""},
 		{"a status that nobody knows", `{"status_str": "odd", "completed": true, "messages": []}`, Failed, "", `history says "odd"`},
 		{"no status", `null`, Failed, "", "does not say"},
 	} {
