@@ -70,6 +70,11 @@ func (s *Studio) check(r Request) (Generation, error) {
 	for _, p := range problems {
 		complain(p.Field, p.Message)
 	}
+	width, _ := values.Int("width")
+	height, _ := values.Int("height")
+	if width > 0 && height > maxPixels/width { // its picture could not be kept
+		complain("settings.width", fmt.Sprintf("Width times height must be at most %d million pixels.", maxPixels/1_000_000))
+	}
 	if len(complaints) > 0 {
 		return Generation{}, &InvalidError{Fields: complaints}
 	}
@@ -93,8 +98,6 @@ func (s *Studio) check(r Request) (Generation, error) {
 	if err != nil {
 		return Generation{}, err
 	}
-	width, _ := values.Int("width")
-	height, _ := values.Int("height")
 	for i := range g.Images {
 		g.Images[i] = Image{
 			Index: i + 1, Status: Pending,

@@ -43,6 +43,7 @@ func TestInvalid(t *testing.T) {
 		{"seed in other digits", studio.Request{Prompt: "a", Settings: setting("seed", `"０１"`)}, "settings.seed"},
 		{"width 0", studio.Request{Prompt: "a", Settings: setting("width", "0")}, "settings.width"},
 		{"width 10^9", studio.Request{Prompt: "a", Settings: setting("width", "1000000000")}, "settings.width"},
+		{"more pixels than can be kept", studio.Request{Prompt: "a", Settings: map[string]json.RawMessage{"width": json.RawMessage("16384"), "height": json.RawMessage("16384")}}, "settings.width"},
 		{"width with a fraction", studio.Request{Prompt: "a", Settings: setting("width", "512.5")}, "settings.width"},
 		{"long key", studio.Request{Prompt: "a", IdempotencyKey: strings.Repeat("k", 256)}, "idempotencyKey"},
 	} {

@@ -288,9 +288,10 @@ func (s *Studio) keep(ctx context.Context, row db.AttemptForJobRow, list []fetch
 // giveUp ends an attempt whose files cannot be had.
 func (s *Studio) giveUp(ctx context.Context, row db.AttemptForJobRow, v verdict) error {
 	state, image := endings(v.Do)
+	v.Message, v.Detail = clean(v.Message), clean(v.Detail)
 	ended, err := db.One(s.queries.AttemptGiveUp(ctx, db.AttemptGiveUpParams{
 		PromptID: row.PromptID, State: state, LossReason: v.Reason, ImageStatus: string(image), Origin: s.config.Instance,
-		ErrorCode: v.Code, ErrorMessage: clean(v.Message), ErrorDetail: clean(v.Detail),
+		ErrorCode: v.Code, ErrorMessage: v.Message, ErrorDetail: v.Detail,
 	}))
 	if errors.Is(err, db.ErrNotFound) {
 		return nil

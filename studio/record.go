@@ -90,11 +90,12 @@ func (f *follower) storeFinalizing(ctx context.Context, v verdict) error {
 func (f *follower) storeEnd(ctx context.Context, v verdict) error {
 	h := f.hold
 	state, image := endings(v.Do)
+	v.Message, v.Detail = clean(v.Message), clean(v.Detail)
 	s, _ := h.tracker.Snapshot(f.promptID)
 	row, err := db.One(h.studio.queries.AttemptEnd(ctx, db.AttemptEndParams{
 		Owner: h.lease.owner, ServerID: h.server.ID, Fence: h.lease.fence, PromptID: f.prompt,
 		State: state, LossReason: v.Reason, ImageStatus: string(image),
-		ErrorCode: v.Code, ErrorMessage: clean(v.Message), ErrorDetail: clean(v.Detail),
+		ErrorCode: v.Code, ErrorMessage: v.Message, ErrorDetail: v.Detail,
 		StepsDone: int32(s.StepsDone), StepsPlanned: int32(s.StepsPlanned), //nolint:gosec // steps
 	}))
 	if err != nil {

@@ -114,10 +114,10 @@ func (h *hold) look(ctx context.Context) {
 	}
 	now := time.Now()
 	h.studio.hub.setServer(h.server.ID, func(s *Server) {
-		s.Version, s.LastSeen = stats.System.ComfyUIVersion, now
+		s.Version, s.LastSeen = label(stats.System.ComfyUIVersion), now
 		if len(stats.Devices) > 0 {
 			d := stats.Devices[0]
-			s.Device, s.VRAMTotal, s.VRAMFree = d.Name, d.VRAMTotal, d.VRAMFree
+			s.Device, s.VRAMTotal, s.VRAMFree = label(d.Name), d.VRAMTotal, d.VRAMFree
 		}
 	})
 	switch {

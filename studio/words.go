@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 
 	"easel/comfy"
 )
@@ -153,13 +154,35 @@ func sortedNodes(nodes map[string]comfy.NodeError) []string {
 	return slices.Sorted(maps.Keys(nodes))
 }
 
-// clean makes foreign text storable: Postgres takes neither NUL nor broken UTF-8. What is longer
-// than anybody reads is cut.
+// clean makes foreign text one that can be stored and read: Postgres takes neither NUL nor broken
+// UTF-8, and what turns the direction of writing would turn our own words beside it. What is
+// longer than anybody reads is cut.
 func clean(text string) string {
-	text = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+	text = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\r\n", "\n")
+	text = strings.Map(func(c rune) rune {
+		switch {
+		case c == '\r':
+			return '\n'
+		case unicode.Is(unicode.Bidi_Control, c):
+			return -1
+		case unicode.IsControl(c) && c != '\n' && c != '\t':
+			return '\uFFFD'
+		}
+		return c
+	}, text)
 	const longest = 64 << 10
 	if len(text) > longest {
 		text = strings.ToValidUTF8(text[:longest], "")
+	}
+	return text
+}
+
+// label is clean for what stands in one line, such as the name of a device.
+func label(text string) string {
+	const longest = 200
+	text = strings.ReplaceAll(clean(text), "\n", " ")
+	if len(text) > longest {
+		text = strings.ToValidUTF8(text[:longest], "") + "…"
 	}
 	return text
 }
