@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
+	"easel/comfy"
 	"easel/db"
 )
 
@@ -49,11 +52,24 @@ func (f *follower) storeRunning(ctx context.Context) error {
 	return nil
 }
 
+// storableFiles is files without NUL, which jsonb does not hold: the end would be refused for ever. In its
+// place stands another control character, so that the name stays one that nobody asks for.
+func storableFiles(files []comfy.OutputFile) []comfy.OutputFile {
+	files = slices.Clone(files)
+	for i := range files {
+		f := &files[i]
+		for _, text := range []*string{&f.Node, &f.Filename, &f.Subfolder, &f.Type, &f.Kind} {
+			*text = strings.ReplaceAll(*text, "\x00", "\x01")
+		}
+	}
+	return files
+}
+
 // storeFinalizing records ComfyUI's success, and with it, in one transaction, the job that fetches
 // the files: neither can be without the other.
 func (f *follower) storeFinalizing(ctx context.Context, v verdict) error {
 	h := f.hold
-	files, err := json.Marshal(v.Files)
+	files, err := json.Marshal(storableFiles(v.Files))
 	if err != nil {
 		return fmt.Errorf("encode files: %w", err)
 	}

@@ -16,7 +16,7 @@ func (h *hold) onMessage(m comfy.Message) {
 	now := time.Now()
 	h.pulse.hear(m, now)
 	if m.Type == comfy.TypeStatus {
-		h.studio.hub.setServer(h.server.ID, func(s *Server) { s.Queue = m.QueueRemaining })
+		h.studio.hub.setServer(h.server.ID, func(s *Server) { s.Queue = max(m.QueueRemaining, 0) })
 		return
 	}
 	promptID, changed := h.tracker.Apply(m, now)
@@ -117,7 +117,7 @@ func (h *hold) look(ctx context.Context) {
 		s.Version, s.LastSeen = label(stats.System.ComfyUIVersion), now
 		if len(stats.Devices) > 0 {
 			d := stats.Devices[0]
-			s.Device, s.VRAMTotal, s.VRAMFree = label(d.Name), d.VRAMTotal, d.VRAMFree
+			s.Device, s.VRAMTotal, s.VRAMFree = label(d.Name), max(d.VRAMTotal, 0), max(d.VRAMFree, 0)
 		}
 	})
 	switch {

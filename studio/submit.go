@@ -220,12 +220,18 @@ func complaintOf(w *workflow.Workflow, node string, n comfy.NodeError, c comfy.I
 	return name + ": " + asSentence(c.Message)
 }
 
+// maxWarnings is how many of one prompt are kept.
+const maxWarnings = 50
+
 // warnings are what ComfyUI has against outputs that it leaves out while it runs the others.
 func warnings(nodes map[string]comfy.NodeError) []string {
 	list := []string{}
 	for _, node := range sortedNodes(nodes) {
 		for _, c := range nodes[node].Errors {
-			list = append(list, "An output was left out: "+complaintOf(nil, node, nodes[node], c))
+			if len(list) == maxWarnings {
+				return list
+			}
+			list = append(list, clean("An output was left out: "+complaintOf(nil, node, nodes[node], c)))
 		}
 	}
 	return list

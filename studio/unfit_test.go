@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +33,9 @@ func TestFilesThatCannotBeTaken(t *testing.T) {
 		"a name with a line in it": {"", func(body []byte) []byte {
 			return bytes.ReplaceAll(body, []byte(`_00001_.png"`), []byte(`\r\nSet-Cookie: x=1.png"`))
 		}, "a name that cannot be used"},
+		"a name with NUL": {"", func(body []byte) []byte {
+			return bytes.ReplaceAll(body, []byte(`_00001_.png"`), []byte(`\u0000.png"`))
+		}, "a name that cannot be used"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -52,6 +56,34 @@ func TestFilesThatCannotBeTaken(t *testing.T) {
 				t.Errorf("made %d times, want once", n)
 			}
 		})
+	}
+}
+
+// A server that says odd things about itself is used all the same, and its state is stored.
+func TestOddServer(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	device := regexp.MustCompile(`"(name|vram_total|vram_free)": ?("[^"]*"|-?[0-9]+)`)
+	w.between(func(path string, body []byte) []byte {
+		if !strings.HasSuffix(path, "/system_stats") {
+			return body
+		}
+		return device.ReplaceAllFunc(body, func(m []byte) []byte {
+			name, _, _ := bytes.Cut(m, []byte(":"))
+			if string(name) == `"name"` {
+				return []byte(`"name": "card\u0000\r\n\u202e"`)
+			}
+			return append(name, ": -7"...)
+		})
+	})
+	w.awaitStatus(w.create(request("odd")).ID, studio.Complete)
+	w.awaitServer(studio.ServerUp)
+	server := w.studio.Overview().Servers[0]
+	if server.Device != "card\uFFFD " || server.VRAMTotal != 0 || server.VRAMFree != 0 {
+		t.Errorf("the server is shown as %+v", server)
+	}
+	if n := w.count("SELECT count(*) FROM servers WHERE vram_total = 0 AND state = 'up'"); n != 1 {
+		t.Errorf("%d servers are stored as up, want 1", n)
 	}
 }
 

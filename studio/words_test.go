@@ -3,6 +3,8 @@ package studio
 import (
 	"strings"
 	"testing"
+
+	"easel/comfy"
 )
 
 // What a server says about itself and about its failures comes from custom nodes too.
@@ -23,5 +25,17 @@ func TestForeignWords(t *testing.T) {
 	}
 	if got := label(strings.Repeat("ü", 10_000)); len(got) > 210 || !strings.HasSuffix(got, "ü…") {
 		t.Errorf("label has %d bytes, and ends with %q", len(got), got[len(got)-6:])
+	}
+}
+
+func TestForeignWarnings(t *testing.T) {
+	t.Parallel()
+	errs := make([]comfy.InputError, 10_000)
+	for i := range errs {
+		errs[i].Message = "no\x00pe"
+	}
+	list := warnings(map[string]comfy.NodeError{"3": {ClassType: "K\x00", Errors: errs}})
+	if len(list) != maxWarnings || strings.ContainsRune(strings.Join(list, ""), 0) {
+		t.Errorf("%d warnings, the first %q", len(list), list[:1])
 	}
 }
