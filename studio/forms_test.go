@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"testing"
 
-	"easel/comfy/workflow"
-
 	"github.com/google/uuid"
+
+	"easel/comfy/workflow"
 )
 
 // The same servers give the same form, in whatever order they were heard of: the choices of the

@@ -7,9 +7,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"easel/comfy"
-
 	"github.com/google/uuid"
+
+	"easel/comfy"
 )
 
 // Changes that arrive in another order than they were stored in end as the database has them,
