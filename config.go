@@ -92,8 +92,11 @@ func (c *Config) Servers() ([]Server, error) {
 			continue
 		}
 		name, address, named := strings.Cut(text, "=")
-		if !named || strings.ContainsAny(name, ":/ ") {
+		if !named || strings.ContainsAny(name, ":/") {
 			name, address = "", text
+		}
+		if strings.ContainsAny(name, " \t") || named && name == "" {
+			return nil, fmt.Errorf("COMFYUI_URL: the name %q is empty or holds a space", name)
 		}
 		if !strings.Contains(address, "://") {
 			address = "http://" + address

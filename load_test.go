@@ -75,6 +75,8 @@ func TestLoadRefuses(t *testing.T) {
 		{"unknown auth", []string{"EASEL_AUTH=basic"}, "", "is not auto or none"},
 		{"ComfyUI without a host", []string{"COMFYUI_URL=http://"}, "", "is not an http or https address"},
 		{"ComfyUI by ftp", []string{"COMFYUI_URL=ftp://host"}, "", "is not an http or https address"},
+		{"ComfyUI with a bad name", []string{"COMFYUI_URL=my gpu=http://h"}, "", "the name \"my gpu\" is empty or holds a space"},
+		{"ComfyUI with an empty name", []string{"COMFYUI_URL==http://h"}, "", "is empty or holds a space"},
 		{"ComfyUI twice", []string{"COMFYUI_URL=http://a:1,a:1"}, "", "is named twice"},
 		{"ComfyUI at link-local", []string{"COMFYUI_URL=http://169.254.169.254"}, "", "link-local"},
 		{"base path", []string{"EASEL_BASE_PATH=easel"}, "", "is not a plain path"},

@@ -85,7 +85,7 @@ func TestHeadersOfEveryRoute(t *testing.T) {
 func TestMethodNotAllowed(t *testing.T) {
 	s := newSite(t, newStrict())
 	res := call(t, s, "PUT", "/api/generations/"+uuid.NewString(), "{}")
-	if allow := res.Header.Get("Allow"); res.StatusCode != 405 || allow != "DELETE, GET" {
+	if allow := res.Header.Get("Allow"); res.StatusCode != 405 || allow != "DELETE, GET, HEAD" {
 		t.Errorf("PUT = %d, Allow %q", res.StatusCode, allow)
 	}
 }
