@@ -105,10 +105,10 @@ func noscriptBrowse(t *testing.T, s *site, tab *Tab, id string) {
 		t.Errorf("%d cards of cancelled ones, want 1", n)
 	}
 	tab.Press("All")
-	tab.waitPath("/gallery")
+	tab.Wait(`document.readyState === 'complete' && location.search === ''`)
 	tab.fill("#q", "fox snow")
 	tab.Press("Search")
-	tab.Wait(`new URLSearchParams(location.search).get('q') === 'fox snow'`)
+	tab.Wait(`document.readyState === 'complete' && new URLSearchParams(location.search).get('q') === 'fox snow'`)
 	if n := tab.Count("#cards > li"); n != 3 {
 		t.Errorf("%d cards for the words, want 3", n)
 	}
