@@ -202,7 +202,7 @@ func (p *Progress) end(g *Generation) {
 		p.CurrentStep = p.TotalSteps
 		p.Reused = !slices.ContainsFunc(g.Images, func(i Image) bool { return !i.Reused })
 	} else {
-		p.Overall = p.Percentage // how far it came, not that its time is over
+		p.Overall = min(p.Percentage, 99) // how far it came, not that its time is over
 	}
 	p.PreviewRev, p.PreviewImage = 0, 0
 }
