@@ -15,7 +15,7 @@ import (
 )
 
 // patienceInTests is how long a test waits for something that must come. Nothing waits for it to pass.
-const patienceInTests = 20 * time.Second
+const patienceInTests = 2 * time.Minute
 
 // await receives from ch, or fails.
 func await[T any](t *testing.T, what string, ch <-chan T) T {

@@ -335,7 +335,7 @@ func (q *Queries) GenerationSearch(ctx context.Context, arg GenerationSearchPara
 
 const generationSearchNear = `-- name: GenerationSearchNear :many
 SELECT near.id FROM (
-    SELECT id, user_id, prompt, negative_prompt, workflow, settings, request, idempotency_key, body_hash, priority, retry_of, status, total_images, images_left, images_complete, cancel_requested_at, error_code, error_message, warnings, rev, origin, created_at, updated_at, finished_at, search FROM generations
+    SELECT id, user_id, prompt, negative_prompt, workflow, settings, request, idempotency_key, body_hash, priority, retry_of, status, total_images, images_left, images_complete, cancel_requested_at, error_code, error_message, warnings, rev, origin, created_at, updated_at, finished_at, search, held_at, rank FROM generations
     WHERE $1::uuid IS NULL OR id < $1::uuid
     ORDER BY id DESC LIMIT $2
 ) near

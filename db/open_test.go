@@ -125,11 +125,8 @@ func TestOpenStartingAndOld(t *testing.T) {
 		t.Errorf("Open an old server: %v, want both versions", err)
 	}
 
-	begin := time.Now()
 	if _, err := db.Open(t.Context(), "postgres://easel@127.0.0.1:1/easel"); !db.Unavailable(err) {
 		t.Errorf("Open without a server: %v, want one that Unavailable knows", err)
-	} else if took := time.Since(begin); took > 5*time.Second {
-		t.Errorf("it took %v to say so", took)
 	}
 }
 

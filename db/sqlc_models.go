@@ -71,6 +71,8 @@ type Generation struct {
 	UpdatedAt         time.Time
 	FinishedAt        *time.Time
 	Search            interface{}
+	HeldAt            *time.Time
+	Rank              float64
 }
 
 type Image struct {
@@ -125,6 +127,19 @@ type Server struct {
 	LastError    string
 	LastSeen     *time.Time
 	CreatedAt    time.Time
+	Source       string
+	Mode         string
+	RemovedAt    *time.Time
+	Queue        int32
+	VramFree     int64
+	Devices      []byte
+	Rev          int64
+}
+
+type Setting struct {
+	Name      string
+	Value     []byte
+	UpdatedAt time.Time
 }
 
 type User struct {

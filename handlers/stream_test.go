@@ -51,7 +51,7 @@ func TestShutdownWithAnOpenStream(t *testing.T) {
 	id := f.add("a", 1)
 	_, events := follow(t, ts.URL+"/api/generate/progress?promptId="+id.String())
 	expect(t, events, "connected")
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := ts.Config.Shutdown(ctx); err != nil {
 		t.Errorf("Shutdown: %v", err)
@@ -86,7 +86,7 @@ func waitFor(t *testing.T, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(10 * time.Second); !ok(); {
+	for deadline := time.After(time.Minute); !ok(); {
 		select {
 		case <-tick.C:
 		case <-deadline:

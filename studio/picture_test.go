@@ -101,18 +101,14 @@ func TestExamine(t *testing.T) {
 }
 
 // A progressive JPEG of 49 megapixels whose every scan of some bytes goes over all of them: hours of
-// work in a file of a few megabytes. The time for one picture ends it.
+// work in a file of a few megabytes. The time for one picture ends it, or this test does not end.
 func TestExamineEnds(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	begin := time.Now()
 	_, err := examine(ctx, bytes.NewReader(manyScans(7000, 7000, 100_000)), make(chan struct{}, 1))
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("examine() = %v", err)
-	}
-	if took := time.Since(begin); took > 20*time.Second {
-		t.Errorf("it took %s", took)
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 )
 
 // patience bounds every wait for something that comes in milliseconds unless it never comes.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // quick are the real timings, shortened: what takes seconds by protocol takes tens of milliseconds.
 var quick = studio.Timing{

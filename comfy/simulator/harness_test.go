@@ -26,7 +26,7 @@ func start(t *testing.T, c Config) *Running {
 
 func testContext(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -153,7 +153,7 @@ func (e *ears) over(id string) {
 
 func (e *ears) untilWhere(what string, want func(heard) bool) heard {
 	e.t.Helper()
-	timeout := time.NewTimer(10 * time.Second)
+	timeout := time.NewTimer(2 * time.Minute)
 	defer timeout.Stop()
 	for {
 		select {
@@ -176,7 +176,7 @@ func (e *ears) ping() {
 	if err := e.conn.WriteControl(websocket.PingMessage, []byte("alive?"), time.Now().Add(time.Second)); err != nil {
 		e.t.Fatal(err)
 	}
-	timeout := time.NewTimer(10 * time.Second)
+	timeout := time.NewTimer(2 * time.Minute)
 	defer timeout.Stop()
 	select {
 	case <-e.pongs:
@@ -199,7 +199,7 @@ func (e *ears) leave() {
 // ended waits until the connection is over.
 func (e *ears) ended() {
 	e.t.Helper()
-	timeout := time.NewTimer(10 * time.Second)
+	timeout := time.NewTimer(2 * time.Minute)
 	defer timeout.Stop()
 	for {
 		select {

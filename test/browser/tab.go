@@ -23,7 +23,7 @@ import (
 )
 
 // patience bounds every wait; what it waits for takes a small part of it.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // chromium starts one browser for the whole test process.
 var chromium = sync.OnceValues(func() (context.Context, error) {

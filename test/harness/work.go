@@ -15,7 +15,18 @@ import (
 
 // Patience bounds every wait of Eventually and Await: above the 30 s that a prompt of unknown fate
 // is waited for, twice.
-const Patience = 100 * time.Second
+const Patience = 3 * time.Minute
+
+// Within logs how long something took since it began, beside what is promised, and fails only far
+// beyond: how fast a busy machine with two cores is says nothing of the program, a tenfold does.
+func Within(t testing.TB, what string, began time.Time, promise time.Duration) {
+	t.Helper()
+	took := time.Since(began).Round(time.Millisecond)
+	t.Logf("%s took %s, the promise is %s", what, took, promise)
+	if took > max(10*promise, time.Minute) {
+		t.Errorf("%s took %s, the promise is %s", what, took, promise)
+	}
+}
 
 // Ask is a generation as a program asks for one. The zero value of a field leaves it to Easel.
 type Ask struct {
