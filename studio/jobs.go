@@ -94,9 +94,17 @@ func (s *Studio) runRiver(ctx context.Context) error {
 			return fmt.Errorf("studio: take up jobs: %w", err)
 		}
 	}
-	// River's own context must outlive ours: with it ended, jobs are cut off in the middle.
-	if err := s.river.Start(context.WithoutCancel(ctx)); err != nil {
-		return fmt.Errorf("studio: start jobs: %w", err)
+	// River's own context must outlive ours: with it ended, jobs are cut off in the middle. It does
+	// not start while the database is away, which must not end us.
+	for {
+		err := s.river.Start(context.WithoutCancel(ctx))
+		if err == nil {
+			break
+		}
+		s.logger.WarnContext(ctx, "could not start the jobs", "err", err, "retry_in", minRelisten)
+		if !sleep(ctx, minRelisten) {
+			return nil
+		}
 	}
 	<-ctx.Done()
 	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), jobsGrace)
