@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"github.com/caarlos0/env/v11"
+
+	"easel/failpoint"
 )
 
 // maxConfigFile bounds the configuration file and files named by a *_FILE variable, in bytes.
@@ -45,6 +47,9 @@ func Defaults() (Config, error) {
 // An error names the variable, and a near miss for one that is unknown.
 func Load(from Sources) (c Config, settings []Setting, err error) {
 	known := variables()
+	if failpoint.Enabled {
+		known = append(known, failpoint.Variable)
+	}
 	values := map[string]string{}
 	sources := map[string]string{}
 	environ := map[string]string{}

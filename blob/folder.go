@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"easel/failpoint"
 )
 
 // tempPrefix marks a file that a Put is writing. It lies in the folder itself, on the same file
@@ -97,6 +99,7 @@ func (f *Folder) put(ctx context.Context, r io.Reader, max int64) (Info, error) 
 			return Info{}, err
 		}
 		renamed = true
+		failpoint.Hit(failpoint.AfterRename)
 	default:
 		return Info{}, err
 	}

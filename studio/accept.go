@@ -18,6 +18,7 @@ import (
 
 	"easel/comfy/workflow"
 	"easel/db"
+	"easel/failpoint"
 )
 
 // The names of the fields that are not among a generation's settings.
@@ -207,6 +208,7 @@ func (s *Studio) accept(ctx context.Context, g Generation, r Request) (Generatio
 	for i := range g.Images {
 		seeds[i] = strconv.FormatUint(g.Images[i].Seed, 10)
 	}
+	failpoint.Hit(failpoint.BeforeAccept)
 	row, err := db.One(s.queries.GenerationInsert(ctx, db.GenerationInsertParams{
 		ID: g.ID, UserID: g.UserID, Prompt: g.Prompt, NegativePrompt: g.NegativePrompt,
 		Workflow: g.Workflow, Settings: settings, Request: append([]byte{}, r.Original...),
@@ -220,6 +222,8 @@ func (s *Studio) accept(ctx context.Context, g Generation, r Request) (Generatio
 	case err != nil:
 		return Generation{}, false, unavailable(fmt.Errorf("store generation: %w", err))
 	}
+	failpoint.Hit(failpoint.AfterAccept)
+	s.counters.Accepted.Add(1)
 	g.Rev, g.CreatedAt, g.UpdatedAt = row.Rev, row.CreatedAt, row.CreatedAt
 	s.hub.put(g)
 	s.wakeSupervisors()

@@ -21,6 +21,7 @@ func (s *Studio) Cancel(ctx context.Context, id uuid.UUID) (g Generation, change
 		return Generation{}, false, unavailable(fmt.Errorf("cancel generation: %w", err))
 	default:
 		changed = true
+		s.counters.ended(Status(row.Status))
 		s.hub.change(id, row.Rev, func(g *Generation) {
 			g.Status, g.CancelRequestedAt, g.UpdatedAt = Status(row.Status), row.CancelRequestedAt, row.UpdatedAt
 			for _, index := range row.Indexes {

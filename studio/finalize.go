@@ -18,6 +18,7 @@ import (
 	"easel/blob"
 	"easel/comfy"
 	"easel/db"
+	"easel/failpoint"
 )
 
 // finalizeArgs name the prompt whose files are to be fetched; there is one such job a prompt.
@@ -72,7 +73,9 @@ func (w *finalizer) Work(ctx context.Context, job *river.Job[finalizeArgs]) erro
 	if err != nil {
 		return fmt.Errorf("read attempt: %w", err)
 	}
+	began := time.Now()
 	err = s.finalize(ctx, row)
+	s.counters.FinalizeSeconds.Observe(time.Since(began))
 	switch {
 	case err == nil:
 		return nil
@@ -216,7 +219,7 @@ func (s *Studio) fetch(ctx context.Context, client *comfy.Client, file comfy.Out
 	if err != nil {
 		return fetched{}, err
 	}
-	_, err = io.Copy(temp, download)
+	_, err = io.Copy(temp, failpoint.Reader(failpoint.InDownload, download))
 	_ = download.Close()
 	if err != nil {
 		return fetched{}, fmt.Errorf("download: %w", err)
@@ -265,6 +268,7 @@ func (s *Studio) keep(ctx context.Context, row db.AttemptForJobRow, list []fetch
 		arg.Heights = append(arg.Heights, int32(f.Height)) //nolint:gosec // at most 64 million
 		arg.Colors = append(arg.Colors, f.Color)
 	}
+	failpoint.Hit(failpoint.BeforeSucceed)
 	ended, err := db.One(s.queries.AttemptSucceed(ctx, arg))
 	if errors.Is(err, db.ErrNotFound) {
 		return nil // another run of this job was faster
@@ -272,6 +276,8 @@ func (s *Studio) keep(ctx context.Context, row db.AttemptForJobRow, list []fetch
 	if err != nil {
 		return fmt.Errorf("store outputs: %w", err)
 	}
+	failpoint.Hit(failpoint.AfterSucceed)
+	s.counters.ended(Status(ended.Status))
 	s.logger.InfoContext(ctx, "image complete", "prompt_id", row.PromptID, "generation", row.GenerationID,
 		"image", row.ImageIndex, "files", len(outputs), "status", ended.Status)
 	s.hub.finished(row.PromptID.String(), ended.UpdatedAt)
@@ -299,6 +305,10 @@ func (s *Studio) giveUp(ctx context.Context, row db.AttemptForJobRow, v verdict)
 	if err != nil {
 		return fmt.Errorf("store end: %w", err)
 	}
+	if state == attemptLost {
+		s.counters.AttemptsLost.Add(1)
+	}
+	s.counters.ended(Status(ended.Status))
 	s.logger.WarnContext(ctx, "files could not be had", "prompt_id", row.PromptID, "generation", row.GenerationID,
 		"image", row.ImageIndex, "state", state, "reason", v.Reason, "code", v.Code)
 	s.hub.change(row.GenerationID, ended.Rev, func(g *Generation) {

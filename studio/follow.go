@@ -188,6 +188,7 @@ func (f *follower) act(ctx context.Context, v verdict) (over bool, err error) {
 		case ctx.Err() != nil:
 			return true, nil
 		case errors.Is(err, db.ErrNotFound):
+			f.hold.studio.counters.FenceRejections.Add(1)
 			return true, fmt.Errorf("%w: attempt %s was not ours to change", errLeaseLost, f.promptID)
 		}
 		f.hold.logger.Warn("could not store what became of a prompt", "prompt_id", f.promptID, "err", err, "retry_in", pause)

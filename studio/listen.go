@@ -111,6 +111,7 @@ func (s *Studio) resync(ctx context.Context) error {
 		s.hub.invalidate(id, 0)
 	}
 	s.wakeSupervisors()
+	s.counters.Resyncs.Add(1)
 	return nil
 }
 

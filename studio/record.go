@@ -13,6 +13,7 @@ import (
 
 	"easel/comfy"
 	"easel/db"
+	"easel/failpoint"
 )
 
 // storeSubmitted records that ComfyUI has the prompt.
@@ -73,6 +74,7 @@ func (f *follower) storeFinalizing(ctx context.Context, v verdict) error {
 	if err != nil {
 		return fmt.Errorf("encode files: %w", err)
 	}
+	failpoint.Hit(failpoint.AfterHistory)
 	s, _ := h.tracker.Snapshot(f.promptID)
 	var row db.AttemptFinalizingRow
 	err = pgx.BeginFunc(ctx, h.studio.pool, func(tx pgx.Tx) error {
@@ -92,6 +94,7 @@ func (f *follower) storeFinalizing(ctx context.Context, v verdict) error {
 	if err != nil {
 		return fmt.Errorf("store success: %w", err)
 	}
+	failpoint.Hit(failpoint.AfterFinalizing)
 	h.logger.Info("prompt done", "prompt_id", f.promptID, "generation", f.generation, "image", f.image, "files", len(v.Files))
 	f.stopped()
 	f.change(row.Rev, func(g *Generation, image *Image) {
@@ -119,6 +122,10 @@ func (f *follower) storeEnd(ctx context.Context, v verdict) error {
 	}
 	h.logger.Info("prompt ended", "prompt_id", f.promptID, "generation", f.generation, "image", f.image,
 		"state", state, "reason", v.Reason, "code", v.Code)
+	if state == attemptLost {
+		h.studio.counters.AttemptsLost.Add(1)
+	}
+	h.studio.counters.ended(Status(row.Status))
 	f.stopped()
 	f.change(row.Rev, func(g *Generation, image *Image) {
 		image.AttemptState, image.Status, image.ErrorMessage = state, Status(row.ImageStatus), v.Message

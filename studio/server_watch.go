@@ -53,6 +53,10 @@ func (h *hold) onState(s comfy.SocketState) {
 		h.pulse.unanswered(time.Now())
 	}
 	if s.Connected {
+		if h.connected {
+			h.studio.counters.WSReconnects.Add(1)
+		}
+		h.connected = true
 		h.client.Reconnected() // it may be another version now
 		h.looked.Store(false)
 	} else {

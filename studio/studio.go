@@ -113,6 +113,8 @@ type Studio struct {
 	// reading, from the first byte to the commit, and deleting for writing.
 	refers sync.RWMutex
 
+	counters Counters
+
 	space atomic.Int64 // Unix nanoseconds until which the disk is taken for full
 
 	mu          sync.Mutex // guards supervisors

@@ -16,6 +16,7 @@ import (
 	"easel/comfy"
 	"easel/comfy/workflow"
 	"easel/db"
+	"easel/failpoint"
 )
 
 // errNothingToPick: the queue is empty, or what is in it is being picked by others.
@@ -52,8 +53,10 @@ func (h *hold) pick(ctx context.Context) (*follower, error) {
 			Number: row.Attempts + 1, Graph: sent, UserID: row.UserID,
 		}))
 		if errors.Is(err, db.ErrNotFound) {
+			h.studio.counters.FenceRejections.Add(1)
 			return errLeaseLost // the image is locked and was pending: it can only be the lease
 		}
+		failpoint.Hit(failpoint.BeforeAttempt)
 		return err
 	})
 	switch {
@@ -61,6 +64,10 @@ func (h *hold) pick(ctx context.Context) (*follower, error) {
 		return nil, errNothingToPick
 	case err != nil:
 		return nil, fmt.Errorf("pick an image: %w", err)
+	}
+	failpoint.Hit(failpoint.AfterAttempt)
+	if row.Attempts > 0 {
+		h.studio.counters.Retries.Add(1)
 	}
 	h.expect(f)
 	h.studio.hub.change(row.GenerationID, inserted.Rev, func(g *Generation) {
@@ -133,6 +140,7 @@ func (h *hold) failUnsendable(ctx context.Context, e *workflowError) error {
 	if err != nil {
 		return fmt.Errorf("fail an image: %w", err)
 	}
+	h.studio.counters.ended(Status(row.Status))
 	h.studio.logger.Warn("image cannot be sent", "generation", e.generation, "image", e.image, "err", e.err)
 	h.studio.hub.change(e.generation, row.Rev, func(g *Generation) {
 		image := &g.Images[e.image-1]
@@ -147,12 +155,14 @@ func (h *hold) failUnsendable(ctx context.Context, e *workflowError) error {
 func (f *follower) submit(ctx context.Context) (verdict, error) {
 	h := f.hold
 	f.life.Posted = time.Now()
-	submitted, err := h.client.Submit(ctx, comfy.Submission{
+	failpoint.Hit(failpoint.BeforePost)
+	submitted, err := h.client.Submit(failpoint.Written(ctx, failpoint.AfterPost), comfy.Submission{
 		PromptID: f.promptID, ClientID: h.server.ClientID, Graph: f.graph,
 		ExtraData: map[string]any{"easel": map[string]any{
 			"generation": f.generation.String(), "image": f.image,
 		}},
 	})
+	failpoint.Hit(failpoint.AfterReply)
 	switch mismatch, refusal := (*comfy.IDMismatchError)(nil), (*comfy.PromptError)(nil); {
 	case err != nil && ctx.Err() != nil:
 		return verdict{}, ctx.Err() // we are being stopped; the next owner looks it up

@@ -79,6 +79,7 @@ func (v *supervisor) supervise(ctx context.Context, l *lease) {
 	h := &hold{supervisor: v, lease: l, examine: make(chan struct{}, 1)}
 	err := h.run(ctx)
 	if errors.Is(err, errLeaseLost) {
+		v.studio.counters.LeaseLost.Add(1)
 		v.logger.Warn("lease lost", "fence", l.fence, "err", err)
 	} else if err != nil {
 		v.logger.Error("supervision ended", "err", err)
@@ -100,6 +101,7 @@ type hold struct {
 	behind  atomic.Int32  // attempts taken over whose fate is not known yet
 
 	unanswered uint64 // of the socket's counts, for onState alone
+	connected  bool   // the socket was, once; for onState alone
 
 	stored db.ServerObserveParams // what was last stored of its state; of watchServer's goroutine
 

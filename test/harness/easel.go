@@ -26,7 +26,7 @@ import (
 const startWait = 90 * time.Second
 
 var (
-	binary = sync.OnceValues(func() (string, error) { return build("-race") })
+	binary = sync.OnceValues(func() (string, error) { return build("-race", "-tags=failpoints") })
 	plain  = sync.OnceValues(func() (string, error) { return build() })
 )
 
@@ -35,7 +35,7 @@ func build(flags ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "easel"+strings.Join(flags, ""))
+	path := filepath.Join(dir, "easel"+strings.NewReplacer("=", "-").Replace(strings.Join(flags, "")))
 	command := exec.CommandContext(context.Background(), "go", append(append([]string{"build"}, flags...), "-o", path, "./cmd/easel")...)
 	command.Dir = Root()
 	if out, err := command.CombinedOutput(); err != nil {
