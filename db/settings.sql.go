@@ -9,16 +9,34 @@ import (
 	"context"
 )
 
-const settingGet = `-- name: SettingGet :one
-SELECT value FROM settings WHERE name = $1
+const settingList = `-- name: SettingList :many
+SELECT name, value FROM settings
 `
 
-// SettingGet reads one setting of the installation.
-func (q *Queries) SettingGet(ctx context.Context, name string) ([]byte, error) {
-	row := q.db.QueryRow(ctx, settingGet, name)
-	var value []byte
-	err := row.Scan(&value)
-	return value, err
+type SettingListRow struct {
+	Name  string
+	Value []byte
+}
+
+// SettingList reads what is set for the installation; what was never set has no row.
+func (q *Queries) SettingList(ctx context.Context) ([]SettingListRow, error) {
+	rows, err := q.db.Query(ctx, settingList)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []SettingListRow{}
+	for rows.Next() {
+		var i SettingListRow
+		if err := rows.Scan(&i.Name, &i.Value); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const settingSet = `-- name: SettingSet :exec

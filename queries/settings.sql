@@ -1,6 +1,6 @@
--- SettingGet reads one setting of the installation.
--- name: SettingGet :one
-SELECT value FROM settings WHERE name = @name;
+-- SettingList reads what is set for the installation; what was never set has no row.
+-- name: SettingList :many
+SELECT name, value FROM settings;
 
 -- SettingSet stores one; the same value again rings nothing.
 -- name: SettingSet :exec

@@ -35,6 +35,7 @@ type hub struct {
 	moved    bool                   // the order or membership of Live, Recent or Servers has changed
 	nudged   bool                   // a state in them was replaced
 	recent   []*State
+	paused   bool   // the queue is: nothing new is sent to a server
 	ended    *State // the last that ended, with pictures or without
 	servers  []Server
 	pace     pace

@@ -18,7 +18,7 @@ const channel = "easel"
 
 // notice is the bell: which generation, in which revision, by whom. The state itself is read.
 type notice struct {
-	Kind       string    `json:"kind"` // changed or deleted
+	Kind       string    `json:"kind"` // changed or deleted; server or settings, which are about no generation
 	Generation uuid.UUID `json:"generation"`
 	Rev        int64     `json:"rev"`
 	Origin     uuid.UUID `json:"origin"`
@@ -93,6 +93,9 @@ func (s *Studio) noticed(n notice) {
 	switch {
 	case n.Kind == "deleted":
 		s.hub.remove(n.Generation)
+	case n.Kind == "settings":
+		s.settingsChanged()
+	case n.Kind == "server":
 	case n.Origin != s.config.Instance:
 		s.hub.invalidate(n.Generation, n.Rev)
 	}
@@ -110,6 +113,7 @@ func (s *Studio) resync(ctx context.Context) error {
 	for _, id := range ids {
 		s.hub.invalidate(id, 0)
 	}
+	s.settingsChanged()
 	s.wakeSupervisors()
 	s.counters.Resyncs.Add(1)
 	return nil

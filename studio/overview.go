@@ -42,6 +42,8 @@ type Overview struct {
 	Servers []Server
 	Demo    bool // the demo server is what runs here: pages say so in a banner
 
+	QueuePaused bool // by Settings: nothing new is sent to any server
+
 	Live   []*State  // all live generations, in the order in which they will run, running first
 	Stage  *State    // what the studio shows large: running, else next, else the last that ended; nil when there is none
 	Recent []*State  // newest ended generations with at least one picture, at most 12

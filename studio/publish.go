@@ -81,7 +81,7 @@ func (h *hub) refresh() {
 
 // oversee makes the overview anew and wakes its watchers; mu is held.
 func (h *hub) oversee(now time.Time) {
-	o := &Overview{Servers: h.servers, Demo: h.demo, At: now}
+	o := &Overview{Servers: h.servers, Demo: h.demo, QueuePaused: h.paused, At: now}
 	live := inOrder(h.records)
 	if h.moved {
 		h.rev++

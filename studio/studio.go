@@ -48,7 +48,11 @@ type Config struct {
 	Logger   *slog.Logger   // nil: slog.Default
 
 	MaxWaiting int // generations of one user that may wait at once; 0: 5000
-	Timing     Timing
+
+	Webhook         string // the default webhook; empty: as people set it on the page
+	PrivateWebhooks bool   // webhooks may lie in private networks, and be plain http
+
+	Timing Timing
 }
 
 // Timing holds every duration that the studio waits for; a zero field takes the default.
@@ -114,6 +118,7 @@ type Studio struct {
 	refers sync.RWMutex
 
 	counters Counters
+	settings settings
 
 	space atomic.Int64 // Unix nanoseconds until which the disk is taken for full
 
@@ -147,6 +152,12 @@ func New(c Config) (*Studio, error) {
 		decode:      make(chan struct{}, decoders),
 		supervisors: make(map[uuid.UUID]*supervisor),
 	}
+	if _, complaint := s.checkWebhook(c.Webhook); complaint != "" {
+		return nil, fmt.Errorf("studio: webhook: %s", complaint)
+	}
+	s.settings.reread = make(chan struct{}, 1)
+	configured := s.configuredSettings()
+	s.settings.now.Store(&configured)
 	s.hub = newHub(s.timing.Publish, s.load, c.Logger)
 	s.hub.reloaded = func(id uuid.UUID) {
 		s.wakeFollowers(id) // it may have been cancelled
@@ -189,6 +200,10 @@ func (s *Studio) run(ctx context.Context) error {
 		return g.Wait()
 	}
 	g.Go(func() error {
+		if err := s.readSettings(ctx); err != nil { // before a supervisor picks
+			return fmt.Errorf("studio: %w", err)
+		}
+		g.Go(func() error { return s.keepSettings(ctx) })
 		if err := s.loadLive(ctx); err != nil {
 			return fmt.Errorf("studio: load what is live: %w", err)
 		}

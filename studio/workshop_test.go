@@ -41,6 +41,7 @@ type workshop struct {
 	stepper *simulator.Stepper // nil: the simulator runs freely
 	timing  studio.Timing
 	servers []studio.ServerConfig
+	webhook string // as configuration gives it
 
 	studio *studio.Studio
 	stop   func()
@@ -88,6 +89,7 @@ func (w *workshop) run(pool *pgxpool.Pool, sole bool) (*studio.Studio, func()) {
 	w.t.Helper()
 	s, err := studio.New(studio.Config{
 		Pool: pool, Blobs: w.blobs, Servers: w.servers, Sole: sole, Logger: logger(w.t), Timing: w.timing, MaxWaiting: 2000,
+		Webhook: w.webhook,
 	})
 	if err != nil {
 		w.t.Fatal(err)
