@@ -1,6 +1,10 @@
 package studio
 
-import "github.com/google/uuid"
+import (
+	"reflect"
+
+	"github.com/google/uuid"
+)
 
 // setServers takes in the list of servers, in the order in which they are shown.
 func (h *hub) setServers(servers []Server) {
@@ -23,8 +27,8 @@ func (h *hub) setServer(id uuid.UUID, mutate func(*Server)) {
 			h.servers = list
 			// Seen again with a little more or less memory free is no news worth a page; the next
 			// overview shows it.
-			before.LastSeen, before.VRAMFree = list[i].LastSeen, list[i].VRAMFree
-			if list[i] != before {
+			before.LastSeen, before.VRAMFree, before.Devices = list[i].LastSeen, list[i].VRAMFree, list[i].Devices
+			if !reflect.DeepEqual(list[i], before) {
 				h.moved = true
 				ring(h.wake)
 			}

@@ -19,20 +19,51 @@ const (
 	ServerNotComfyUI ServerState = "not_comfyui" // something else answers there
 )
 
+// ServerMode says what people let a ComfyUI do, however it is.
+type ServerMode string
+
+// The modes of a server.
+const (
+	ModeActive   ServerMode = "active"
+	ModePaused   ServerMode = "paused"   // takes nothing new; what is inside goes on
+	ModeDraining ServerMode = "draining" // as paused, and off once nothing of ours is inside
+	ModeOff      ServerMode = "off"      // left alone: its ComfyUI may be taken away
+)
+
+// Where a server comes from.
+const (
+	SourceConfig = "config" // named by COMFYUI_URL, found at the start, or the demo
+	SourceAdded  = "added"  // on the page of servers
+)
+
+// Device is one device of a server that computes.
+type Device struct {
+	Name      string `json:"name"`
+	Type      string `json:"type"`      // cpu, cuda, mps, ...
+	VRAMTotal int64  `json:"vramTotal"` // bytes; 0 when unknown
+	VRAMFree  int64  `json:"vramFree"`
+}
+
 // Server is one ComfyUI as pages and programs see it.
 type Server struct {
 	ID        uuid.UUID
+	Rev       int64 // of its row
 	Name      string
 	URL       string // without userinfo
 	Demo      bool   // the built-in stand-in
+	Source    string // SourceConfig or SourceAdded
+	Mode      ServerMode
 	State     ServerState
 	Version   string // ComfyUI's own
 	Device    string // name of its first device
 	VRAMTotal int64  // bytes; 0 when unknown
 	VRAMFree  int64
-	Queue     int    // prompts inside it, anybody's
-	Running   string // prompt_id of ours that it runs, or empty
-	LastError string // a sentence
+	Devices   []Device // all of them; not to be changed
+	Held      bool     // an instance holds its lease
+	Mine      bool     // this one does
+	Queue     int      // prompts inside it, anybody's
+	Running   string   // prompt_id of ours that it runs, or empty
+	LastError string   // a sentence
 	LastSeen  time.Time
 }
 

@@ -64,7 +64,9 @@ func asConfigured(servers []ServerConfig) []Server {
 			u.User = nil
 			address = u.String()
 		}
-		shown = append(shown, Server{Name: c.Name, URL: address, Demo: c.Demo, State: ServerUnknown})
+		shown = append(shown, Server{
+			Name: c.Name, URL: address, Demo: c.Demo, Source: SourceConfig, Mode: ModeActive, State: ServerUnknown,
+		})
 	}
 	return shown
 }

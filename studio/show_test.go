@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -72,9 +73,11 @@ func TestServersBeforeRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := studio.Server{Name: "big", URL: "http://127.0.0.1:1", State: studio.ServerUnknown}
-	if got := s.Overview().Servers; len(got) != 1 || got[0] != want {
-		t.Errorf("servers = %+v, want %+v", got, want)
+	want := []studio.Server{{
+		Name: "big", URL: "http://127.0.0.1:1", Source: studio.SourceConfig, Mode: studio.ModeActive, State: studio.ServerUnknown,
+	}}
+	if diff := cmp.Diff(want, s.Overview().Servers); diff != "" {
+		t.Errorf("servers (-want +got):\n%s", diff)
 	}
 }
 
