@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"easel/comfy"
 )
 
 // Config is everything that can be set. The zero value is not usable; begin with Defaults or
@@ -98,25 +100,18 @@ func (c *Config) Servers() ([]Server, error) {
 		if strings.ContainsAny(name, " \t") || named && name == "" {
 			return nil, fmt.Errorf("COMFYUI_URL: the name %q is empty or holds a space", name)
 		}
-		if !strings.Contains(address, "://") {
-			address = "http://" + address
+		address, err := comfy.BaseURL(address)
+		if err != nil {
+			return nil, fmt.Errorf("COMFYUI_URL: %q %w", entry, err)
 		}
-		u, err := url.Parse(address)
-		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-			return nil, fmt.Errorf("COMFYUI_URL: %q is not an http or https address", entry)
-		}
-		if ip, err := netip.ParseAddr(u.Hostname()); err == nil && ip.Unmap().IsLinkLocalUnicast() {
-			return nil, fmt.Errorf("COMFYUI_URL: %q is a link-local address", entry)
-		}
-		u.Path = strings.TrimRight(u.Path, "/")
 		if name == "" {
-			name = u.Host
+			name = comfy.Host(address)
 		}
-		if seen[u.String()] {
+		if seen[comfy.Redacted(address)] {
 			return nil, fmt.Errorf("COMFYUI_URL: %q is named twice", entry)
 		}
-		seen[u.String()] = true
-		servers = append(servers, Server{Name: name, URL: u.String()})
+		seen[comfy.Redacted(address)] = true
+		servers = append(servers, Server{Name: name, URL: address})
 	}
 	return servers, nil
 }

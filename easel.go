@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -171,15 +172,20 @@ func (a *App) openDatabase(ctx context.Context) error {
 	return nil
 }
 
-// findServers is the configured list, else a ComfyUI in one of its usual places, else the demo.
+// findServers is the configured list, else a ComfyUI in one of its usual places, else the demo,
+// which nobody needs who has added a server on the page of servers.
 func (a *App) findServers(ctx context.Context) ([]studio.ServerConfig, error) {
 	configured, err := a.config.Servers()
 	if err != nil {
 		return nil, err
 	}
+	added, err := studio.AddedServers(ctx, a.pool)
+	if err != nil {
+		return nil, err
+	}
 	if len(configured) == 0 && !a.config.NoDemo {
 		for _, usual := range []string{"http://127.0.0.1:8188", "http://127.0.0.1:8000"} {
-			if answersAsComfyUI(ctx, usual) {
+			if !slices.Contains(added, usual) && answersAsComfyUI(ctx, usual) {
 				configured = append(configured, Server{Name: "local", URL: usual})
 				a.logger.InfoContext(ctx, "found a ComfyUI", "url", usual)
 				break
@@ -190,7 +196,7 @@ func (a *App) findServers(ctx context.Context) ([]studio.ServerConfig, error) {
 	for _, server := range configured {
 		servers = append(servers, studio.ServerConfig{Name: server.Name, URL: server.URL})
 	}
-	if len(servers) > 0 || a.config.NoDemo {
+	if len(servers) > 0 || len(added) > 0 || a.config.NoDemo {
 		return servers, nil
 	}
 	a.demo, err = simulator.Start("127.0.0.1:0", simulator.Config{

@@ -84,8 +84,8 @@ func dialer() *net.Dialer {
 			if err != nil {
 				return err
 			}
-			if ip := to.Addr().Unmap(); ip.IsLinkLocalUnicast() || ip.IsMulticast() {
-				return fmt.Errorf("%s is a link-local address", ip)
+			if isLinkLocal(to.Addr()) {
+				return fmt.Errorf("%s %w", to.Addr(), ErrLinkLocal)
 			}
 			return nil
 		},
