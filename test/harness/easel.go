@@ -72,6 +72,8 @@ type Options struct {
 	Env     []string // NAME=VALUE
 	Plain   bool     // without the race detector, and quiet: for measuring, on a new machine
 	Account *Account // who runs it; nil: whoever runs the test
+
+	Keep func(line string) bool // which lines of the log to keep; nil: all
 }
 
 // Account is a user of this machine.
@@ -141,6 +143,13 @@ func (o Options) attributes() *syscall.SysProcAttr {
 
 func (e *Easel) start() {
 	e.t.Helper()
+	if err := e.launch(); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// launch starts the program and waits until it serves.
+func (e *Easel) launch() error {
 	e.log = &lockedBuffer{}
 	e.command = exec.CommandContext(context.WithoutCancel(e.t.Context()), Binary(e.t, e.options.Plain))
 	e.command.Env, e.command.SysProcAttr = environment(e.options, e.listen), e.options.attributes()
@@ -149,20 +158,23 @@ func (e *Easel) start() {
 	}
 	stderr, err := e.command.StderrPipe()
 	if err != nil {
-		e.t.Fatal(err)
+		return err
 	}
 	if err := e.command.Start(); err != nil {
-		e.t.Fatal(err)
+		return err
 	}
 	address := make(chan string, 1)
 	e.ended = make(chan struct{})
+	keep := e.options.Keep
 	go func() {
 		defer close(e.ended)
 		lines := bufio.NewReader(stderr)
 		for {
 			line, err := lines.ReadString('\n')
-			e.log.WriteString(line)
-			e.all.WriteString(line)
+			if keep == nil || keep(line) {
+				e.log.WriteString(line)
+				e.all.WriteString(line)
+			}
 			if m := announced.FindStringSubmatch(line); m != nil {
 				e.listen = m[2] // a restart comes back at the same address
 				address <- m[1]
@@ -179,13 +191,16 @@ func (e *Easel) start() {
 			e.URL = at
 		}
 		if at != e.URL { // and no write where others read
-			e.t.Fatalf("easel came back at %s, not at %s", at, e.URL)
+			return fmt.Errorf("easel came back at %s, not at %s", at, e.URL)
 		}
 	case <-e.ended:
-		e.t.Fatalf("easel ended at its start: %v\n%s", e.waitErr, e.Log())
+		return fmt.Errorf("easel ended at its start: %w\n%s", e.waitErr, e.Log())
 	case <-time.After(startWait):
-		e.t.Fatalf("easel did not start in %s\n%s", startWait, e.Log())
+		_ = e.command.Process.Kill()
+		<-e.ended
+		return fmt.Errorf("easel did not start in %s\n%s", startWait, e.Log())
 	}
+	return nil
 }
 
 // Kill ends the program with SIGKILL, as a crash would.
@@ -234,6 +249,44 @@ func (e *Easel) Restart() {
 	e.t.Helper()
 	<-e.ended
 	e.start()
+}
+
+// TryRestart is Restart for when something that the start needs may be down: the error is the
+// program's, which has ended again.
+func (e *Easel) TryRestart() error {
+	<-e.ended
+	return e.launch()
+}
+
+// AwaitDeath waits until the program has died by itself, as at a failpoint.
+func (e *Easel) AwaitDeath() {
+	e.t.Helper()
+	select {
+	case <-e.ended:
+		e.raced()
+	case <-time.After(Patience):
+		e.t.Fatal("easel did not die")
+	}
+}
+
+// Running says whether the program runs.
+func (e *Easel) Running() bool {
+	select {
+	case <-e.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// SetEnv puts NAME=VALUE into the environment of the next start, over what was there. An empty
+// value takes a name out.
+func (e *Easel) SetEnv(name, value string) {
+	env := slices.DeleteFunc(slices.Clone(e.options.Env), func(v string) bool { return strings.HasPrefix(v, name+"=") })
+	if value != "" {
+		env = append(env, name+"="+value)
+	}
+	e.options.Env = env
 }
 
 // PID is the running program's process id.

@@ -12,6 +12,7 @@ import (
 
 // Proxy passes TCP connections on to a server, and can do to them what networks do.
 type Proxy struct {
+	network  string // of the target: tcp or unix
 	target   string
 	listener net.Listener
 	work     sync.WaitGroup
@@ -23,7 +24,21 @@ type Proxy struct {
 	closed  bool
 	refused int
 	passed  func(toServer bool, piece []byte)
-	conns   map[*net.TCPConn]struct{}
+	conns   map[conn]struct{}
+}
+
+// conn is what a *net.TCPConn and a *net.UnixConn have in common.
+type conn interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// reset ends a connection without an orderly end.
+func reset(c conn) {
+	if tcp, ok := c.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = c.Close()
 }
 
 // NewProxy listens on a port of its own until the test ends, in front of target (an URL).
@@ -33,11 +48,16 @@ func NewProxy(t testing.TB, target string) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newProxy(t, "tcp", u.Host)
+}
+
+func newProxy(t testing.TB, network, target string) *Proxy {
+	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{target: u.Host, listener: listener, changed: make(chan struct{}), conns: make(map[*net.TCPConn]struct{})}
+	p := &Proxy{network: network, target: target, listener: listener, changed: make(chan struct{}), conns: make(map[conn]struct{})}
 	p.work.Go(p.accept)
 	t.Cleanup(func() {
 		p.set(func() { p.closed = true })
@@ -47,6 +67,9 @@ func NewProxy(t testing.TB, target string) *Proxy {
 	})
 	return p
 }
+
+// Addr is the proxy's own host and port.
+func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
 // URL is the proxy's own address, without a slash at the end.
 func (p *Proxy) URL() string { return "http://" + p.listener.Addr().String() }
@@ -86,26 +109,24 @@ func (p *Proxy) reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.conns {
-		_ = c.SetLinger(0) // a reset, not an orderly end
-		_ = c.Close()
+		reset(c)
 	}
 }
 
 // keep notes a connection, unless there are none to be at present.
-func (p *Proxy) keep(c *net.TCPConn) bool {
+func (p *Proxy) keep(c conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.cut || p.closed {
 		p.refused++
-		_ = c.SetLinger(0)
-		_ = c.Close()
+		reset(c)
 		return false
 	}
 	p.conns[c] = struct{}{}
 	return true
 }
 
-func (p *Proxy) drop(c *net.TCPConn) {
+func (p *Proxy) drop(c conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.conns, c)
@@ -131,12 +152,12 @@ func (p *Proxy) serve(visitor *net.TCPConn) {
 		return
 	}
 	defer p.drop(visitor)
-	c, err := new(net.Dialer).DialContext(context.Background(), "tcp", p.target)
+	c, err := new(net.Dialer).DialContext(context.Background(), p.network, p.target)
 	if err != nil {
-		_ = visitor.SetLinger(0)
+		reset(visitor)
 		return
 	}
-	server := c.(*net.TCPConn) // dialled as one
+	server := c.(conn) // TCP or a socket of the file system
 	if !p.keep(server) {
 		return
 	}
@@ -148,7 +169,7 @@ func (p *Proxy) serve(visitor *net.TCPConn) {
 }
 
 // pass copies one direction. An orderly end is passed on as one; a broken connection breaks both.
-func (p *Proxy) pass(to, from *net.TCPConn, toServer bool) {
+func (p *Proxy) pass(to, from conn, toServer bool) {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
@@ -157,8 +178,7 @@ func (p *Proxy) pass(to, from *net.TCPConn, toServer bool) {
 				return
 			}
 			if _, err := to.Write(buffer[:n]); err != nil {
-				_ = from.SetLinger(0)
-				_ = from.Close()
+				reset(from)
 				return
 			}
 		}
@@ -167,8 +187,7 @@ func (p *Proxy) pass(to, from *net.TCPConn, toServer bool) {
 			_ = to.CloseWrite()
 			return
 		case err != nil:
-			_ = to.SetLinger(0)
-			_ = to.Close()
+			reset(to)
 			return
 		}
 	}
