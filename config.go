@@ -31,6 +31,10 @@ type Config struct {
 	PGBin       string `env:"EASEL_PG_BIN" doc:"Folder with the postgres and initdb of the private database. Empty: PATH, then the usual places."`
 	PGUser      string `env:"EASEL_PG_USER" doc:"User that the private database runs as when Easel runs as root. Empty: postgres, then nobody."`
 
+	Storage     string `env:"EASEL_STORAGE" envDefault:"file:" doc:"Where the pictures lie. file: is the folder images in the data folder, file:/path another; s3://bucket/prefix?endpoint=host:port&region=...&path_style=true&insecure=true is S3-compatible storage. Several instances need the same."`
+	S3AccessKey Secret `env:"EASEL_S3_ACCESS_KEY" doc:"Key of the S3 storage. Empty: AWS_ACCESS_KEY_ID and its kin, ~/.aws/credentials, the machine's role."`
+	S3SecretKey Secret `env:"EASEL_S3_SECRET_KEY" doc:"The secret to EASEL_S3_ACCESS_KEY."`
+
 	ComfyUIURLs []Secret `env:"COMFYUI_URL" doc:"One ComfyUI or more, comma separated; name=url gives a name. Empty: 127.0.0.1:8188, then :8000, then the built-in demo server."`
 	QuotaQueued int      `env:"EASEL_QUOTA_QUEUED" envDefault:"1000" doc:"Generations that one user may have waiting at one time."`
 
@@ -147,6 +151,9 @@ func (c *Config) check() error {
 		return fmt.Errorf("EASEL_DATA_DIR: %w", err)
 	}
 	c.DataDir = dir
+	if err := c.checkStorage(); err != nil {
+		return err
+	}
 	_, err = c.Servers()
 	return err
 }

@@ -24,7 +24,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
-	"easel/blob"
 	"easel/comfy"
 	"easel/comfy/simulator"
 	"easel/db"
@@ -55,6 +54,7 @@ type App struct {
 	logger   *slog.Logger
 	postgres *embedded.Server   // nil with a DATABASE_URL
 	demo     *simulator.Running // nil with a real ComfyUI
+	storage  Storage
 	pool     *pgxpool.Pool
 	studio   *studio.Studio
 	site     *handlers.Server
@@ -78,13 +78,14 @@ func New(ctx context.Context, config Config) (_ *App, err error) {
 	if err := os.MkdirAll(config.DataDir, 0o711); err != nil { //nolint:gosec // the private database's user must cross it
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
-	scratch := filepath.Join(config.DataDir, "tmp") // the system's is often in memory
-	if err := os.MkdirAll(scratch, 0o700); err != nil {
+	if err := os.MkdirAll(config.scratch(), 0o700); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
-	blobs, err := blob.NewFolder(filepath.Join(config.DataDir, "images"))
-	if err != nil {
-		return nil, fmt.Errorf("open the pictures' folder: %w", err)
+	if a.storage, err = config.OpenStorage(); err != nil {
+		return nil, err
+	}
+	if err := a.checkStorage(ctx); err != nil {
+		return nil, err
 	}
 	if err := a.openDatabase(ctx); err != nil {
 		return nil, err
@@ -95,12 +96,12 @@ func New(ctx context.Context, config Config) (_ *App, err error) {
 	}
 	a.studio, err = studio.New(studio.Config{
 		Pool:       a.pool,
-		Blobs:      blobs,
+		Blobs:      a.storage,
 		Servers:    servers,
 		Instance:   uuid.New(),
 		Sole:       a.postgres != nil, // the folder's lock says that no other instance is alive
 		MaxWaiting: config.QuotaQueued,
-		Scratch:    scratch,
+		Scratch:    config.scratch(),
 		Logger:     a.logger,
 	})
 	if err != nil {
@@ -135,6 +136,7 @@ func (c *Config) complete() error {
 	c.Auth = cmp.Or(c.Auth, defaults.Auth)
 	c.LogFormat = cmp.Or(c.LogFormat, defaults.LogFormat)
 	c.DataDir = cmp.Or(c.DataDir, defaults.DataDir)
+	c.Storage = cmp.Or(c.Storage, defaults.Storage)
 	c.QuotaQueued = cmp.Or(c.QuotaQueued, defaults.QuotaQueued)
 	c.ShutdownTimeout = cmp.Or(c.ShutdownTimeout, defaults.ShutdownTimeout)
 	c.Version = cmp.Or(c.Version, Version())
@@ -255,6 +257,9 @@ func (a *App) Close() error {
 	var errs []error
 	if a.demo != nil {
 		a.demo.Close()
+	}
+	if a.storage != nil {
+		errs = append(errs, a.storage.Close())
 	}
 	if a.pool != nil {
 		a.pool.Close()

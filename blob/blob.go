@@ -20,6 +20,11 @@ var (
 	ErrTooLarge = errors.New("blob too large")
 	// ErrNoSpace says that the storage is full. Nothing was stored; later it may work.
 	ErrNoSpace = errors.New("no space left for blobs")
+	// ErrUnavailable says that the storage cannot be reached, or cannot do this now; later it may.
+	ErrUnavailable = errors.New("storage is not available")
+	// ErrRefused says that the storage answers and will not have us: no such bucket, wrong keys,
+	// no right. It stays so until somebody changes the configuration or the storage.
+	ErrRefused = errors.New("storage refuses")
 )
 
 // Info describes a stored blob.
@@ -35,7 +40,9 @@ type Store interface {
 	// survive a power cut. On any error, of r too, nothing is stored. Content that is there
 	// already is not written again; its StoredAt is renewed.
 	Put(ctx context.Context, r io.Reader, max int64) (Info, error)
-	// Open returns the content; the caller closes it. It stays readable after a Delete.
+	// Open returns the content; the caller closes it. What is being read from the start to the end
+	// stays readable after a Delete; a folder's blob stays readable in any order. ctx must live as
+	// long as the content is read.
 	Open(ctx context.Context, sha256 string) (io.ReadSeekCloser, error)
 	// Stat describes a blob without reading it.
 	Stat(ctx context.Context, sha256 string) (Info, error)
@@ -47,6 +54,9 @@ type Store interface {
 	// Sweep removes what broken Puts left behind, if it is older than olderThan, and says how
 	// many. It never touches a blob.
 	Sweep(ctx context.Context, olderThan time.Duration) (removed int, err error)
+	// Check asks whether the storage answers and lets us in, and changes nothing. ErrUnavailable,
+	// ErrRefused.
+	Check(ctx context.Context) error
 }
 
 // IsName reports whether s has the form of a blob's name.

@@ -228,6 +228,20 @@ func (f *Folder) Sweep(ctx context.Context, olderThan time.Duration) (removed in
 	return removed, nil
 }
 
+// Check implements Store: a folder that was removed or unmounted under us does not answer.
+func (f *Folder) Check(context.Context) error {
+	dir, err := f.root.Open(".")
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	_, err = dir.ReadDir(1)
+	_ = dir.Close() // opened for reading
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return nil
+}
+
 // place is where a blob lies in the folder.
 func place(sha256 string) string {
 	return path.Join(sha256[:2], sha256[2:4], sha256)
