@@ -92,18 +92,13 @@ WITH gone AS (
     SELECT o.sha256 AS blob FROM outputs o WHERE o.generation_id = $1
     UNION
     SELECT o.thumbnail FROM outputs o WHERE o.generation_id = $1 AND o.thumbnail <> ''
-), unused AS (
-    SELECT blob FROM blobs
-    WHERE NOT EXISTS (SELECT FROM outputs other WHERE other.generation_id <> $1 AND other.sha256 = blobs.blob)
-      AND NOT EXISTS (SELECT FROM outputs other WHERE other.generation_id <> $1
-                      AND other.thumbnail = blobs.blob AND other.thumbnail <> '')
 )
-SELECT coalesce(unused.blob, '')::text AS blob FROM gone LEFT JOIN unused ON true
+SELECT coalesce(blobs.blob, '')::text AS blob FROM gone LEFT JOIN blobs ON true
 `
 
-// GenerationDelete removes an ended generation, and tells which blobs nothing else refers to. No
-// row: it is not there or has not ended. One row at least otherwise, with an empty blob when
-// there is none to remove.
+// GenerationDelete removes an ended generation, and names the blobs that it had. Others may have
+// them too: whoever removes them looks. No row: it is not there or has not ended. One row at least
+// otherwise, with an empty blob when it had none.
 func (q *Queries) GenerationDelete(ctx context.Context, id uuid.UUID) ([]string, error) {
 	rows, err := q.db.Query(ctx, generationDelete, id)
 	if err != nil {

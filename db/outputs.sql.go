@@ -12,6 +12,16 @@ import (
 	"github.com/google/uuid"
 )
 
+const blobAlone = `-- name: BlobAlone :exec
+SELECT pg_advisory_xact_lock(x'626c6f62'::integer, ('x' || left($1::text, 8))::bit(32)::integer)
+`
+
+// BlobAlone waits for those who are about to refer to a blob, and keeps others off.
+func (q *Queries) BlobAlone(ctx context.Context, blob string) error {
+	_, err := q.db.Exec(ctx, blobAlone, blob)
+	return err
+}
+
 const blobUsed = `-- name: BlobUsed :one
 SELECT (EXISTS (SELECT FROM outputs WHERE sha256 = $1::text)
      OR EXISTS (SELECT FROM outputs WHERE thumbnail = $1::text AND thumbnail <> ''))::boolean AS used
@@ -23,6 +33,19 @@ func (q *Queries) BlobUsed(ctx context.Context, blob string) (bool, error) {
 	var used bool
 	err := row.Scan(&used)
 	return used, err
+}
+
+const blobsKeep = `-- name: BlobsKeep :exec
+SELECT pg_advisory_xact_lock_shared(x'626c6f62'::integer, ('x' || left(b, 8))::bit(32)::integer)
+FROM unnest($1::text[]) AS b
+`
+
+// BlobsKeep keeps blobs from being removed until the transaction ends: who is about to refer to them
+// takes the lock of each with others, who removes one takes it alone. 'blob' names the kind of lock,
+// eight digits of its hash the blob; two blobs that share them wait for each other, no more.
+func (q *Queries) BlobsKeep(ctx context.Context, blobs []string) error {
+	_, err := q.db.Exec(ctx, blobsKeep, blobs)
+	return err
 }
 
 const outputOne = `-- name: OutputOne :one
@@ -111,4 +134,28 @@ func (q *Queries) OutputsOf(ctx context.Context, ids []uuid.UUID) ([]OutputsOfRo
 		return nil, err
 	}
 	return items, nil
+}
+
+const removalAllowed = `-- name: RemovalAllowed :one
+SELECT pg_try_advisory_xact_lock_shared(x'6261636b'::bigint)::boolean AS allowed
+`
+
+// RemovalAllowed tells whether no backup is being made, and has none begin before the transaction
+// ends: what a backup's rows refer to must stay until it has the files too.
+func (q *Queries) RemovalAllowed(ctx context.Context) (bool, error) {
+	row := q.db.QueryRow(ctx, removalAllowed)
+	var allowed bool
+	err := row.Scan(&allowed)
+	return allowed, err
+}
+
+const removalForbid = `-- name: RemovalForbid :exec
+SELECT pg_advisory_xact_lock(x'6261636b'::bigint)
+`
+
+// RemovalForbid waits for removals that are under way and forbids new ones until the transaction
+// ends. One backup at a time may hold it.
+func (q *Queries) RemovalForbid(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, removalForbid)
+	return err
 }

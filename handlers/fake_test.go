@@ -437,4 +437,5 @@ func (f *fakeStudio) WatchOverview() *studio.Watch[*studio.Overview] {
 	return watchFake[*studio.Overview](&f.overview)
 }
 
-func (f *fakeStudio) Ready(context.Context) error { return f.fail() }
+func (f *fakeStudio) Ready(context.Context) error   { return f.fail() }
+func (f *fakeStudio) Storage(context.Context) error { return f.fail() }

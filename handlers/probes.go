@@ -48,19 +48,24 @@ func (s *Server) alive(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-// readiness is the answer of /readyz. Servers that are down do not make Easel unready: it goes on
-// taking work for them.
+// readiness is the answer of /readyz. Servers that are down do not make Easel unready, nor does a
+// storage that is: it goes on taking work for them.
 type readiness struct {
 	Ready   bool              `json:"ready"`
 	Reasons []string          `json:"reasons"`
 	Servers map[string]string `json:"servers"` // by name: up, down, stalled, ...
+	Storage string            `json:"storage"` // of the pictures: up, down
 }
 
 // ready answers 200 when work can be accepted, else 503 with the reasons.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 	defer cancel()
-	answer := readiness{Reasons: []string{}, Servers: map[string]string{}}
+	answer := readiness{Reasons: []string{}, Servers: map[string]string{}, Storage: "up"}
+	if err := s.studio.Storage(ctx); err != nil {
+		s.logger.DebugContext(r.Context(), "storage is down", "err", err)
+		answer.Storage = "down"
+	}
 	if err := s.studio.Ready(ctx); err != nil {
 		s.logger.DebugContext(r.Context(), "not ready", "err", err) // its text may name hosts
 		answer.Reasons = append(answer.Reasons, "the database does not answer, or its tables are not current")

@@ -23,7 +23,7 @@ func TestProbes(t *testing.T) {
 		t.Errorf("/healthz = %q", text)
 	}
 	ready := decode[readiness](t, call(t, s, "GET", "/readyz", ""), 200)
-	if diff := cmp.Diff(readiness{Ready: true, Reasons: []string{}, Servers: map[string]string{"workbench": "up"}}, ready); diff != "" {
+	if diff := cmp.Diff(readiness{Ready: true, Reasons: []string{}, Servers: map[string]string{"workbench": "up"}, Storage: "up"}, ready); diff != "" {
 		t.Error(diff)
 	}
 	f.fails(errors.New("dial tcp 10.0.0.1:5432: refused"))
@@ -31,7 +31,7 @@ func TestProbes(t *testing.T) {
 		t.Errorf("/healthz without a database = %d", res.StatusCode)
 	}
 	ready = decode[readiness](t, call(t, s, "GET", "/readyz", ""), 503)
-	if ready.Ready || len(ready.Reasons) != 1 || strings.Contains(ready.Reasons[0], "10.0.0.1") {
+	if ready.Ready || ready.Storage != "down" || len(ready.Reasons) != 1 || strings.Contains(ready.Reasons[0], "10.0.0.1") {
 		t.Errorf("readiness = %+v", ready)
 	}
 	// ComfyUI down is not unready: work is taken and waits.

@@ -52,4 +52,6 @@ type Studio interface {
 
 	// Ready says whether the database answers and migrations are current.
 	Ready(ctx context.Context) error
+	// Storage says whether the storage of the pictures answers.
+	Storage(ctx context.Context) error
 }

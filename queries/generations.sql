@@ -121,9 +121,9 @@ UPDATE generations g SET
 FROM generation, ended WHERE g.id = generation.id
 RETURNING g.rev, g.status, g.cancel_requested_at, g.updated_at, ended.indexes;
 
--- GenerationDelete removes an ended generation, and tells which blobs nothing else refers to. No
--- row: it is not there or has not ended. One row at least otherwise, with an empty blob when
--- there is none to remove.
+-- GenerationDelete removes an ended generation, and names the blobs that it had. Others may have
+-- them too: whoever removes them looks. No row: it is not there or has not ended. One row at least
+-- otherwise, with an empty blob when it had none.
 -- name: GenerationDelete :many
 WITH gone AS (
     DELETE FROM generations g WHERE g.id = @id AND g.status IN ('complete', 'failed', 'cancelled')
@@ -132,10 +132,5 @@ WITH gone AS (
     SELECT o.sha256 AS blob FROM outputs o WHERE o.generation_id = @id
     UNION
     SELECT o.thumbnail FROM outputs o WHERE o.generation_id = @id AND o.thumbnail <> ''
-), unused AS (
-    SELECT blob FROM blobs
-    WHERE NOT EXISTS (SELECT FROM outputs other WHERE other.generation_id <> @id AND other.sha256 = blobs.blob)
-      AND NOT EXISTS (SELECT FROM outputs other WHERE other.generation_id <> @id
-                      AND other.thumbnail = blobs.blob AND other.thumbnail <> '')
 )
-SELECT coalesce(unused.blob, '')::text AS blob FROM gone LEFT JOIN unused ON true;
+SELECT coalesce(blobs.blob, '')::text AS blob FROM gone LEFT JOIN blobs ON true;

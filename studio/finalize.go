@@ -9,13 +9,11 @@ import (
 	"io"
 	"os"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/riverqueue/river"
 
-	"easel/blob"
 	"easel/comfy"
 	"easel/db"
 	"easel/failpoint"
@@ -40,7 +38,7 @@ const (
 	maxMissingTries  = 5 // before a file that is not there is believed to be gone
 	maxFinalizePause = time.Minute
 	finalizeTimeout  = 3 * time.Minute
-	spaceWait        = 30 * time.Second // before a full disk is tried again
+	maxAwayTries     = 3 // of a storage that is away, before it is waited for
 	maxFileBytes     = 256 << 20
 	maxFiles         = 256 // of one prompt; each is open until all are stored
 )
@@ -78,11 +76,13 @@ func (w *finalizer) Work(ctx context.Context, job *river.Job[finalizeArgs]) erro
 	s.counters.FinalizeSeconds.Observe(time.Since(began))
 	switch {
 	case err == nil:
+		s.storageWorks()
 		return nil
-	case noSpace(err):
-		s.waitForSpace()
-		s.logger.WarnContext(ctx, "no space for pictures", "prompt_id", row.PromptID, "retry_in", spaceWait)
-		return river.JobSnooze(spaceWait)
+	case noSpace(err), storageAway(err) && job.Attempt >= maxAwayTries:
+		// However long it takes: the picture is safe where it is, and a snooze is no try.
+		s.waitForStorage()
+		s.logger.WarnContext(ctx, "no storage for pictures", "prompt_id", row.PromptID, "retry_in", s.timing.Storage, "err", err)
+		return river.JobSnooze(s.timing.Storage)
 	case unfit(err) != "":
 		return s.giveUp(ctx, row, verdict{Do: endFailed, Code: codeUnfit, Message: unfit(err), Detail: err.Error()})
 	case isMissing(err, row) && job.Attempt >= maxMissingTries:
@@ -234,10 +234,8 @@ func (s *Studio) fetch(ctx context.Context, client *comfy.Client, file comfy.Out
 	return fetched{OutputFile: file, picture: seen, file: temp}, nil
 }
 
-// keep stores the files and ends the image, while nobody may delete what it refers to.
+// keep stores the files and ends the image.
 func (s *Studio) keep(ctx context.Context, row db.AttemptForJobRow, list []fetched) error {
-	s.refers.RLock()
-	defer s.refers.RUnlock()
 	outputs := make([]Output, len(list))
 	arg := db.AttemptSucceedParams{Origin: s.config.Instance, PromptID: row.PromptID}
 	for i, f := range list {
@@ -269,7 +267,7 @@ func (s *Studio) keep(ctx context.Context, row db.AttemptForJobRow, list []fetch
 		arg.Colors = append(arg.Colors, f.Color)
 	}
 	failpoint.Hit(failpoint.BeforeSucceed)
-	ended, err := db.One(s.queries.AttemptSucceed(ctx, arg))
+	ended, err := s.refer(ctx, arg)
 	if errors.Is(err, db.ErrNotFound) {
 		return nil // another run of this job was faster
 	}
@@ -326,17 +324,4 @@ func (s *Studio) giveUp(ctx context.Context, row db.AttemptForJobRow, v verdict)
 		s.wakeSupervisors()
 	}
 	return nil
-}
-
-func noSpace(err error) bool {
-	return errors.Is(err, blob.ErrNoSpace) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-}
-
-// waitForSpace pauses picking: what is made now could not be kept.
-func (s *Studio) waitForSpace() { s.space.Store(time.Now().Add(spaceWait).UnixNano()) }
-
-// spaceAfter is how long to wait before the disk is believed to have space again; not positive:
-// no longer.
-func (s *Studio) spaceAfter(now time.Time) time.Duration {
-	return time.Duration(s.space.Load() - now.UnixNano())
 }

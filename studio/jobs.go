@@ -65,6 +65,9 @@ func (s *Studio) newRiver() (*river.Client[pgx.Tx], error) {
 	if err := river.AddWorkerSafely(workers, &tidier{studio: s}); err != nil {
 		return nil, err
 	}
+	if err := river.AddWorkerSafely(workers, &remover{studio: s}); err != nil {
+		return nil, err
+	}
 	every := func(interval time.Duration, what string) *river.PeriodicJob {
 		return river.NewPeriodicJob(river.PeriodicInterval(interval), func() (river.JobArgs, *river.InsertOpts) {
 			return tidyArgs{What: what}, nil
@@ -205,20 +208,16 @@ func (s *Studio) removeOrphans(ctx context.Context) error {
 		if time.Since(info.StoredAt) < orphanAge {
 			continue
 		}
-		if err := s.removeUnused(ctx, info.SHA256); err != nil {
+		removed, err := s.removeUnused(ctx, info.SHA256)
+		if errors.Is(err, errBackup) {
+			return nil // tomorrow
+		}
+		if err != nil {
 			return err
+		}
+		if removed {
+			s.logger.InfoContext(ctx, "file without a row removed", "sha256", info.SHA256)
 		}
 	}
 	return nil
-}
-
-func (s *Studio) removeUnused(ctx context.Context, name string) error {
-	s.refers.Lock()
-	defer s.refers.Unlock()
-	used, err := s.queries.BlobUsed(ctx, name)
-	if err != nil || used {
-		return err
-	}
-	s.logger.InfoContext(ctx, "file without a row removed", "sha256", name)
-	return s.blobs.Delete(ctx, name)
 }

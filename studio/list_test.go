@@ -115,12 +115,14 @@ func TestDelete(t *testing.T) {
 	if _, err := w.studio.State(t.Context(), one.ID); !errors.Is(err, studio.ErrNotFound) {
 		t.Errorf("State() of a deleted one = %v, want ErrNotFound", err)
 	}
+	w.removed()
 	if _, err := w.blobs.Stat(t.Context(), file.SHA256); err != nil {
 		t.Errorf("a file that another generation has is gone: %v", err)
 	}
 	if err := w.studio.Delete(t.Context(), two.ID); err != nil {
 		t.Fatal(err)
 	}
+	w.removed()
 	for _, name := range []string{file.SHA256, file.Thumbnail} {
 		if _, err := w.blobs.Stat(t.Context(), name); !errors.Is(err, blob.ErrNotFound) {
 			t.Errorf("Stat(%s) = %v, want ErrNotFound", name, err)

@@ -75,6 +75,7 @@ type Timing struct {
 
 	Publish     time.Duration // 25 ms: at most one state of mere progress a generation in this time
 	RetryFinish time.Duration // 1 s, doubled up to 1 min: between two tries to fetch files
+	Storage     time.Duration // 30 s before a storage that is full or away is tried again
 	JobPoll     time.Duration // 5 s: look for jobs whose time has come; a notice of a new one comes sooner
 }
 
@@ -95,6 +96,7 @@ func (t Timing) withDefaults() Timing {
 		Health:       cmp.Or(t.Health, 10*time.Second),
 		Publish:      cmp.Or(t.Publish, 25*time.Millisecond),
 		RetryFinish:  cmp.Or(t.RetryFinish, time.Second),
+		Storage:      cmp.Or(t.Storage, 30*time.Second),
 		JobPoll:      cmp.Or(t.JobPoll, 5*time.Second),
 	}
 }
@@ -113,14 +115,11 @@ type Studio struct {
 	river   *river.Client[pgx.Tx]
 	decode  chan struct{} // a slot for each picture that may be in memory, decoded, at once
 
-	// A blob may be deleted only while nobody is about to refer to it: storing takes it for
-	// reading, from the first byte to the commit, and deleting for writing.
-	refers sync.RWMutex
-
 	counters Counters
 	settings settings
 
-	space atomic.Int64 // Unix nanoseconds until which the disk is taken for full
+	storage        storageState
+	noStorageUntil atomic.Int64 // Unix nanoseconds until which it is taken for full or away
 
 	mu          sync.Mutex // guards supervisors
 	supervisors map[uuid.UUID]*supervisor

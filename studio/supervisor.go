@@ -204,7 +204,7 @@ func (h *hold) hasRoom() bool {
 func (h *hold) pause(now time.Time) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return max(h.paused.Sub(now), h.studio.spaceAfter(now), 0)
+	return max(h.paused.Sub(now), h.studio.storageAfter(now), 0)
 }
 
 const maxBackoff = 30 * time.Second

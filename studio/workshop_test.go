@@ -29,7 +29,7 @@ var quick = studio.Timing{
 	Settle: 300 * time.Millisecond, AbsentGap: 50 * time.Millisecond, AskAgain: 100 * time.Millisecond,
 	Backoff: 50 * time.Millisecond, StatusWithin: 2 * time.Second, Silence: 2 * time.Second,
 	Health: 500 * time.Millisecond, Publish: 5 * time.Millisecond, RetryFinish: 20 * time.Millisecond,
-	JobPoll: 200 * time.Millisecond,
+	Storage: 500 * time.Millisecond, JobPoll: 200 * time.Millisecond,
 }
 
 // workshop is a studio with a database, a folder for files and one simulated ComfyUI.
@@ -41,7 +41,8 @@ type workshop struct {
 	stepper *simulator.Stepper // nil: the simulator runs freely
 	timing  studio.Timing
 	servers []studio.ServerConfig
-	webhook string // as configuration gives it
+	storage func(blob.Store) blob.Store // nil: the folder as it is
+	webhook string                      // as configuration gives it
 
 	studio *studio.Studio
 	stop   func()
@@ -87,8 +88,12 @@ func (w *workshop) start() {
 
 func (w *workshop) run(pool *pgxpool.Pool, sole bool) (*studio.Studio, func()) {
 	w.t.Helper()
+	var blobs blob.Store = w.blobs
+	if w.storage != nil {
+		blobs = w.storage(w.blobs)
+	}
 	s, err := studio.New(studio.Config{
-		Pool: pool, Blobs: w.blobs, Servers: w.servers, Sole: sole, Logger: logger(w.t), Timing: w.timing, MaxWaiting: 2000,
+		Pool: pool, Blobs: blobs, Servers: w.servers, Sole: sole, Logger: logger(w.t), Timing: w.timing, MaxWaiting: 2000,
 		Webhook: w.webhook,
 	})
 	if err != nil {
