@@ -49,8 +49,17 @@ el.closest('details') && (evt.preventDefault(), el.closest('details').open=false
     ["el,$,__action,evt,evt|el.parentElement.remove()", function (el,$,__action,evt,evt) {
 el.parentElement.remove()
     }],
+    ["el,$,__action,evt,evt|el.setAttribute('aria-busy','true'); __action(\"post\",evt,el.action,{contentType:'form'})", function (el,$,__action,evt,evt) {
+el.setAttribute('aria-busy','true'); __action("post",evt,el.action,{contentType:'form'})
+    }],
     ["el,$,__action,evt,evt|evt.detail.el===el && ($['_seen']=Date.now(), $['_net']=({retrying:'retrying','retries-failed':'down',error:'retrying'})[evt.detail.type] ?? (evt.detail.type.startsWith('datastar-') ? 'ok' : $['_net']))", function (el,$,__action,evt,evt) {
 evt.detail.el===el && ($['_seen']=Date.now(), $['_net']=({retrying:'retrying','retries-failed':'down',error:'retrying'})[evt.detail.type] ?? (evt.detail.type.startsWith('datastar-') ? 'ok' : $['_net']))
+    }],
+    ["el,$,__action,evt,evt|evt.detail.el===el && evt.detail.type==='finished' && el.removeAttribute('aria-busy')", function (el,$,__action,evt,evt) {
+evt.detail.el===el && evt.detail.type==='finished' && el.removeAttribute('aria-busy')
+    }],
+    ["el,$,__action,evt,evt|evt.preventDefault(), el.closest('details').open=false", function (el,$,__action,evt,evt) {
+evt.preventDefault(), el.closest('details').open=false
     }],
     ["el,$,__action,evt,evt|evt.target===el && el.close()", function (el,$,__action,evt,evt) {
 evt.target===el && el.close()
@@ -81,6 +90,12 @@ document.hidden || __action("get",evt,el.dataset.url,{retry:'always',retryMaxWai
     }],
     ["el,$,__action,evt|return (!($['_net']=='retrying'||$['_net']=='down'));", function (el,$,__action,evt) {
 return (!($['_net']=='retrying'||$['_net']=='down'));
+    }],
+    ["el,$,__action,evt|return ($['_adding']);", function (el,$,__action,evt) {
+return ($['_adding']);
+    }],
+    ["el,$,__action,evt|return ($['_adding']?'true':'false');", function (el,$,__action,evt) {
+return ($['_adding']?'true':'false');
     }],
     ["el,$,__action,evt|return ($['_busy']);", function (el,$,__action,evt) {
 return ($['_busy']);
