@@ -7,7 +7,21 @@ package db
 
 import (
 	"context"
+
+	"github.com/google/uuid"
 )
+
+const eventsCursor = `-- name: EventsCursor :one
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS cursor
+`
+
+// EventsCursor is where to begin with EventsSince: everything committed from now on comes after it.
+func (q *Queries) EventsCursor(ctx context.Context) (string, error) {
+	row := q.db.QueryRow(ctx, eventsCursor)
+	var cursor string
+	err := row.Scan(&cursor)
+	return cursor, err
+}
 
 const eventsPrune = `-- name: EventsPrune :execrows
 DELETE FROM events WHERE created_at < now() - interval '15 minutes'
@@ -22,6 +36,151 @@ func (q *Queries) EventsPrune(ctx context.Context) (int64, error) {
 	return result.RowsAffected(), nil
 }
 
+const eventsSince = `-- name: EventsSince :many
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS next, coalesce(e.kind, '')::text AS kind,
+       coalesce(e.generation_id, '00000000-0000-0000-0000-000000000000')::uuid AS generation_id, coalesce(e.rev, 0)::bigint AS rev
+FROM (SELECT 1) AS one LEFT JOIN (
+    SELECT kind, generation_id, max(rev) AS rev FROM events
+    WHERE xid >= $1::text::xid8
+    GROUP BY kind, generation_id LIMIT $2
+) AS e ON true
+`
+
+type EventsSinceParams struct {
+	Cursor string
+	Most   int32
+}
+
+type EventsSinceRow struct {
+	Next         string
+	Kind         string
+	GenerationID uuid.UUID
+	Rev          int64
+}
+
+// EventsSince reads what was committed since cursor, and where to read on: next is the same in every row. With nothing
+// new there is one row whose kind is empty. Some of it may have been read before.
+func (q *Queries) EventsSince(ctx context.Context, arg EventsSinceParams) ([]EventsSinceRow, error) {
+	rows, err := q.db.Query(ctx, eventsSince, arg.Cursor, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []EventsSinceRow{}
+	for rows.Next() {
+		var i EventsSinceRow
+		if err := rows.Scan(
+			&i.Next,
+			&i.Kind,
+			&i.GenerationID,
+			&i.Rev,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const installation = `-- name: Installation :one
+WITH made AS (
+    INSERT INTO settings (name, value) VALUES ('installation', to_jsonb(gen_random_uuid()::text))
+    ON CONFLICT (name) DO NOTHING RETURNING value #>> '{}' AS id
+)
+SELECT coalesce((SELECT id FROM made), (SELECT value #>> '{}' FROM settings WHERE name = 'installation'), '')::text AS id
+`
+
+// Installation is the name of this database among others, made at the first call.
+func (q *Queries) Installation(ctx context.Context) (string, error) {
+	row := q.db.QueryRow(ctx, installation)
+	var id string
+	err := row.Scan(&id)
+	return id, err
+}
+
+const previewDelete = `-- name: PreviewDelete :exec
+DELETE FROM previews WHERE prompt_id = $1
+`
+
+// PreviewDelete drops the preview of a prompt that is over.
+func (q *Queries) PreviewDelete(ctx context.Context, promptID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, previewDelete, promptID)
+	return err
+}
+
+const previewPut = `-- name: PreviewPut :exec
+INSERT INTO previews (prompt_id, rev, mime, bytes) VALUES ($1, $2, $3, $4)
+ON CONFLICT (prompt_id) DO UPDATE SET rev = excluded.rev, mime = excluded.mime, bytes = excluded.bytes, updated_at = now()
+`
+
+type PreviewPutParams struct {
+	PromptID uuid.UUID
+	Rev      int64
+	MIME     string
+	Bytes    []byte
+}
+
+// PreviewPut keeps the latest preview of a prompt.
+func (q *Queries) PreviewPut(ctx context.Context, arg PreviewPutParams) error {
+	_, err := q.db.Exec(ctx, previewPut,
+		arg.PromptID,
+		arg.Rev,
+		arg.MIME,
+		arg.Bytes,
+	)
+	return err
+}
+
+const previewsOf = `-- name: PreviewsOf :many
+SELECT prompt_id, rev, mime, bytes FROM previews WHERE prompt_id = ANY($1::uuid[])
+`
+
+type PreviewsOfRow struct {
+	PromptID uuid.UUID
+	Rev      int64
+	MIME     string
+	Bytes    []byte
+}
+
+// PreviewsOf reads the latest previews of some prompts.
+func (q *Queries) PreviewsOf(ctx context.Context, prompts []uuid.UUID) ([]PreviewsOfRow, error) {
+	rows, err := q.db.Query(ctx, previewsOf, prompts)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []PreviewsOfRow{}
+	for rows.Next() {
+		var i PreviewsOfRow
+		if err := rows.Scan(
+			&i.PromptID,
+			&i.Rev,
+			&i.MIME,
+			&i.Bytes,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const previewsPrune = `-- name: PreviewsPrune :exec
+DELETE FROM previews WHERE updated_at < now() - interval '15 minutes'
+`
+
+// PreviewsPrune drops what a crash has left behind.
+func (q *Queries) PreviewsPrune(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, previewsPrune)
+	return err
+}
+
 const tablesReady = `-- name: TablesReady :one
 SELECT (to_regclass('events') IS NOT NULL AND to_regclass('river.river_job') IS NOT NULL)::boolean AS ready
 `
@@ -32,4 +191,14 @@ func (q *Queries) TablesReady(ctx context.Context) (bool, error) {
 	var ready bool
 	err := row.Scan(&ready)
 	return ready, err
+}
+
+const tell = `-- name: Tell :exec
+SELECT set_config('synchronous_commit', 'off', true), (SELECT count(pg_notify('easel_live', m)) FROM unnest($1::text[]) AS m)
+`
+
+// Tell says messages to all who listen, without waiting for the disk: nothing depends on them.
+func (q *Queries) Tell(ctx context.Context, messages []string) error {
+	_, err := q.db.Exec(ctx, tell, messages)
+	return err
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 type Attempt struct {
@@ -43,6 +44,7 @@ type Event struct {
 	Rev          int64
 	Origin       uuid.UUID
 	CreatedAt    time.Time
+	Xid          pgtype.Uint64
 }
 
 type Generation struct {
@@ -103,6 +105,14 @@ type Output struct {
 	Height       int32
 	Color        string
 	CreatedAt    time.Time
+}
+
+type Preview struct {
+	PromptID  uuid.UUID
+	Rev       int64
+	MIME      string
+	Bytes     []byte
+	UpdatedAt time.Time
 }
 
 type Server struct {
