@@ -398,7 +398,7 @@ type nopCloser struct{ io.ReadSeeker }
 
 func (nopCloser) Close() error { return nil }
 
-func (f *fakeStudio) Preview(id uuid.UUID, index int) (*comfy.Preview, bool) {
+func (f *fakeStudio) Preview(_ context.Context, id uuid.UUID, index int) (*comfy.Preview, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	state, ok := f.states[id]

@@ -79,7 +79,7 @@ func (s *Server) preview(resourcePolicy string) func(http.ResponseWriter, *http.
 		if err != nil {
 			return err
 		}
-		preview, ok := s.studio.Preview(id, image)
+		preview, ok := s.studio.Preview(r.Context(), id, image)
 		if !ok || !inline[preview.MIME] {
 			return errNoPage
 		}

@@ -264,7 +264,7 @@ func (f *strictStudio) Output(_ context.Context, id uuid.UUID, image, output int
 	}, nil
 }
 
-func (f *strictStudio) Preview(id uuid.UUID, image int) (*comfy.Preview, bool) {
+func (f *strictStudio) Preview(_ context.Context, id uuid.UUID, image int) (*comfy.Preview, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	p, ok := f.previews[id]

@@ -41,7 +41,7 @@ type Studio interface {
 	// Output opens a stored output (or its thumbnail) of a generation.
 	Output(ctx context.Context, id uuid.UUID, image, output int, thumbnail bool) (*studio.File, error)
 	// Preview is the latest live preview of an image, while there is one.
-	Preview(id uuid.UUID, image int) (*comfy.Preview, bool)
+	Preview(ctx context.Context, id uuid.UUID, image int) (*comfy.Preview, bool)
 
 	// Watch follows a generation; it needs one database read at most.
 	Watch(ctx context.Context, id uuid.UUID) (*studio.Watch[*studio.State], error)

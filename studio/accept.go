@@ -225,6 +225,7 @@ func (s *Studio) accept(ctx context.Context, g Generation, r Request) (Generatio
 	failpoint.Hit(failpoint.AfterAccept)
 	s.counters.Accepted.Add(1)
 	g.Rev, g.CreatedAt, g.UpdatedAt = row.Rev, row.CreatedAt, row.CreatedAt
+	s.relay.announce(bellChanged, g.ID, g.Rev)
 	s.hub.put(g)
 	s.wakeSupervisors()
 	s.logger.InfoContext(ctx, "generation accepted", "generation", g.ID, "images", len(g.Images), "workflow", g.Workflow)

@@ -3,12 +3,11 @@ package studio
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
-
-	"easel/comfy"
 )
 
 // hub holds in memory what people look at: the live generations, those that ended but are still
@@ -21,7 +20,12 @@ type hub struct {
 	logger *slog.Logger
 	demo   bool
 
-	reloaded func(uuid.UUID) // told after somebody else's change was taken in; set before run
+	// Set before run; none of them waits.
+	reloaded   func(uuid.UUID)                            // somebody else's change was taken in
+	refill     func(context.Context) error                // reads the newest pictures
+	announce   func(kind string, id uuid.UUID, rev int64) // a change was stored here; mu is held
+	moving     func(promptID string)                      // a prompt that is followed here has moved; mu is held
+	interested func()                                     // more is watched than before
 
 	wake   chan struct{} // for run: something is to be published
 	reread chan struct{} // for keepFresh: something is stale
@@ -29,18 +33,23 @@ type hub struct {
 	mu       sync.Mutex // guards all below
 	records  map[uuid.UUID]*record
 	dirty    map[*record]time.Time  // whose progress has changed since the last state, first at this time
-	tracked  map[string]tracked     // by prompt_id: attempts that a tracker of ours follows
+	tracked  map[string]tracked     // by prompt_id: attempts whose progress is known, from here or elsewhere
 	stale    map[uuid.UUID]struct{} // changed by somebody else, to be read
-	waiting  int                    // generations with a position
-	moved    bool                   // the order or membership of Live, Recent or Servers has changed
-	nudged   bool                   // a state in them was replaced
+	thinned  bool                   // one of the newest pictures was deleted elsewhere: read them anew
+	past     past
+	watched  map[*record]struct{} // that have watchers
+	live     []*record            // in the order in which they will run, as of the last overview
+	waiting  int                  // generations with a position
+	moved    bool                 // the order or membership of Live, Recent or Servers has changed
+	nudged   bool                 // a state in them was replaced
 	recent   []*State
 	paused   bool   // the queue is: nothing new is sent to a server
 	ended    *State // the last that ended, with pictures or without
 	servers  []Server
 	pace     pace
 	rev      uint64
-	made     time.Time // of the present overview
+	made     time.Time     // of the present overview
+	rest     time.Duration // until the next, so that a long one takes no more than its share
 	overview topic[*Overview]
 }
 
@@ -50,6 +59,7 @@ type record struct {
 	states     topic[*State]
 	watchers   int
 	position   int // in the queue, from 1; 0: not waiting
+	placed     int // the position that its state shows
 	published  time.Time
 }
 
@@ -59,7 +69,7 @@ func (r *record) state() *State { return r.states.latest.Load().(*State) } // on
 type tracked struct {
 	generation uuid.UUID
 	image      int
-	tracker    *comfy.Tracker
+	source     source
 	stepped    time.Time // when its last sampler step was seen
 }
 
@@ -75,6 +85,13 @@ func newHub(every time.Duration, load func(context.Context, []uuid.UUID) ([]Gene
 		dirty:   make(map[*record]time.Time),
 		tracked: make(map[string]tracked),
 		stale:   make(map[uuid.UUID]struct{}),
+		watched: make(map[*record]struct{}),
+
+		reloaded:   func(uuid.UUID) {},
+		refill:     func(context.Context) error { return nil },
+		announce:   func(string, uuid.UUID, int64) {},
+		moving:     func(string) {},
+		interested: func() {},
 	}
 }
 
@@ -85,7 +102,7 @@ func (h *hub) put(g Generation) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r, known := h.records[g.ID]
-	if known && r.generation.Rev >= g.Rev {
+	if known && r.generation.Rev >= g.Rev || !known && h.past.knows(g.ID, g.Rev) {
 		return
 	}
 	if !known {
@@ -113,6 +130,7 @@ func (h *hub) add(g Generation) *record {
 func (h *hub) change(id uuid.UUID, rev int64, mutate func(*Generation)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.announce(bellChanged, id, rev)
 	r, known := h.records[id]
 	if !known || rev > r.generation.Rev+1 {
 		h.spoil(id)
@@ -153,7 +171,7 @@ func (h *hub) retire(r *record) {
 	}
 	for id, t := range h.tracked {
 		if t.generation == r.generation.ID {
-			t.tracker.Forget(id)
+			t.source.Forget(id)
 			delete(h.tracked, id)
 		}
 	}
@@ -177,19 +195,26 @@ func (h *hub) drop(r *record) {
 	if r.watchers == 0 && r.generation.Status.Ended() {
 		delete(h.records, r.generation.ID)
 		delete(h.dirty, r)
+		h.past.add(r.generation.ID, r.generation.Rev)
 	}
 }
 
-// remove forgets a generation that was deleted.
+// remove forgets a generation that was deleted, for good: a reading that is under way does not bring it back.
 func (h *hub) remove(id uuid.UUID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.past.knows(id, deleted) {
+		return
+	}
 	delete(h.dirty, h.records[id])
 	delete(h.records, id) // its watchers keep the last state that there was
 	delete(h.stale, id)
+	h.past.add(id, deleted)
 	for i, state := range h.recent {
 		if state.Generation.ID == id {
 			h.recent = append(append([]*State{}, h.recent[:i]...), h.recent[i+1:]...)
+			h.thinned = true
+			ring(h.reread)
 			break
 		}
 	}
@@ -207,17 +232,17 @@ func (h *hub) remove(id uuid.UUID) {
 func (h *hub) invalidate(id uuid.UUID, rev int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if r, known := h.records[id]; known && r.generation.Rev >= rev {
+	if r, known := h.records[id]; known && r.generation.Rev >= rev || !known && h.past.knows(id, rev) {
 		return
 	}
 	h.spoil(id)
 }
 
 // follow connects a prompt_id with the generation whose progress it is.
-func (h *hub) follow(promptID string, generation uuid.UUID, image int, t *comfy.Tracker) {
+func (h *hub) follow(promptID string, generation uuid.UUID, image int, from source) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.tracked[promptID] = tracked{generation: generation, image: image, tracker: t}
+	h.tracked[promptID] = tracked{generation: generation, image: image, source: from}
 }
 
 // unfollow ends that, when an attempt gave nothing. After a success the progress stays until the
@@ -226,7 +251,7 @@ func (h *hub) unfollow(promptID string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if t, ok := h.tracked[promptID]; ok {
-		t.tracker.Forget(promptID)
+		t.source.Forget(promptID)
 		delete(h.tracked, promptID)
 	}
 }
@@ -244,12 +269,8 @@ func (h *hub) progressed(promptID string, step bool, at time.Time) {
 		t.stepped = at
 		h.tracked[promptID] = t
 	}
-	if r, ok := h.records[t.generation]; ok {
-		if _, ok := h.dirty[r]; !ok {
-			h.dirty[r] = time.Now()
-		}
-		ring(h.wake)
-	}
+	h.touch(t.generation)
+	h.moving(promptID)
 }
 
 func finishedAt(s *State) time.Time {
@@ -272,7 +293,17 @@ func hasPicture(g *Generation) bool {
 func (h *hub) setRecent(states []*State) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.recent = newestFirst(states)
+	// What ended since they were read is kept, and what was deleted stays away.
+	known := make(map[uuid.UUID]bool)
+	merged := make([]*State, 0, len(states)+len(h.recent))
+	for _, state := range slices.Concat(states, h.recent) {
+		id := state.Generation.ID
+		if !known[id] && !h.past.knows(id, deleted) {
+			known[id] = true
+			merged = append(merged, state)
+		}
+	}
+	h.recent = newestFirst(merged)
 	if h.ended == nil && len(h.recent) > 0 {
 		h.ended = h.recent[0]
 	}
@@ -288,7 +319,7 @@ func (h *hub) finished(promptID string, at time.Time) {
 	if !ok {
 		return
 	}
-	s, ok := t.tracker.Snapshot(promptID)
+	s, ok := t.source.Snapshot(promptID)
 	if !ok || s.StartedAt.IsZero() {
 		return
 	}

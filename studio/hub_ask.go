@@ -13,6 +13,7 @@ func (h *hub) state(id uuid.UUID) (*State, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if r, ok := h.records[id]; ok {
+		h.place(r)
 		return r.state(), true
 	}
 	for _, state := range h.recent {
@@ -55,11 +56,17 @@ func (h *hub) watch(id uuid.UUID, g *Generation) (w *Watch[*State], ok bool) {
 		r = h.add(*g)
 		h.publish(r, time.Now())
 	}
-	r.watchers++
+	if r.watchers++; r.watchers == 1 {
+		h.watched[r] = struct{}{}
+		h.place(r)
+		h.interested()
+	}
 	return r.states.watch(func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		r.watchers--
+		if r.watchers--; r.watchers == 0 {
+			delete(h.watched, r)
+		}
 		if h.records[id] == r {
 			h.drop(r)
 		}
@@ -72,7 +79,7 @@ func (h *hub) snapshot(promptID string) (comfy.Progress, bool) {
 	if !ok {
 		return comfy.Progress{}, false
 	}
-	return t.tracker.Snapshot(promptID)
+	return t.source.Snapshot(promptID)
 }
 
 // preview is the latest live preview of an image.
@@ -87,8 +94,8 @@ func (h *hub) preview(id uuid.UUID, index int) (*comfy.Preview, bool) {
 	return p.Preview, ok && p.Preview != nil
 }
 
-// live names what has not ended.
-func (h *hub) live() []uuid.UUID {
+// memory names the live generations in memory.
+func (h *hub) memory() []uuid.UUID {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	ids := make([]uuid.UUID, 0, len(h.records))

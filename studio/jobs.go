@@ -104,8 +104,8 @@ func (s *Studio) runRiver(ctx context.Context) error {
 		if err == nil {
 			break
 		}
-		s.logger.WarnContext(ctx, "could not start the jobs", "err", err, "retry_in", minRelisten)
-		if !sleep(ctx, minRelisten) {
+		s.logger.WarnContext(ctx, "could not start the jobs", "err", err, "retry_in", minRedial)
+		if !sleep(ctx, minRedial) {
 			return nil
 		}
 	}
@@ -168,7 +168,7 @@ func (w *tidier) Work(ctx context.Context, job *river.Job[tidyArgs]) error {
 	switch job.Args.What {
 	case tidyEvents:
 		_, err := s.queries.EventsPrune(ctx)
-		return err
+		return errors.Join(err, s.queries.PreviewsPrune(ctx))
 	case tidyUnfinished:
 		return s.refinalize(ctx)
 	case tidyTemporary:

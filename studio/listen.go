@@ -2,120 +2,136 @@ package studio
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
+
+	"easel/db"
 )
-
-// channel is where generations_ring rings.
-const channel = "easel"
-
-// notice is the bell: which generation, in which revision, by whom. The state itself is read.
-type notice struct {
-	Kind       string    `json:"kind"` // changed or deleted; server or settings, which are about no generation
-	Generation uuid.UUID `json:"generation"`
-	Rev        int64     `json:"rev"`
-	Origin     uuid.UUID `json:"origin"`
-}
-
-// listen hears what other instances change, on a connection of its own, and connects again for as
-// long as ctx lives. listening is closed once it hears for the first time, or once that has
-// failed: then what happens meanwhile is read after the connect.
-func (s *Studio) listen(ctx context.Context, listening chan<- struct{}) error {
-	first := sync.OnceFunc(func() { close(listening) })
-	defer first()
-	for wait := minRelisten; ; wait = min(2*wait, maxRelisten) {
-		began := time.Now()
-		err := s.hear(ctx, first)
-		if ctx.Err() != nil {
-			return nil
-		}
-		first()
-		if time.Since(began) > maxRelisten {
-			wait = minRelisten
-		}
-		pauseFor := wait/2 + rand.N(wait) //nolint:gosec // jitter
-		s.logger.Warn("not listening to the database", "err", err, "retry_in", pauseFor)
-		if !sleep(ctx, pauseFor) {
-			return nil
-		}
-	}
-}
-
-const (
-	minRelisten = 250 * time.Millisecond
-	maxRelisten = 10 * time.Second
-)
-
-// hear listens until the connection ends, which is the error.
-func (s *Studio) hear(ctx context.Context, listening func()) error {
-	config := s.pool.Config().ConnConfig.Copy()
-	conn, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		return fmt.Errorf("connect: %w", err)
-	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		_ = conn.Close(ctx)
-	}()
-	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
-		return fmt.Errorf("listen: %w", err)
-	}
-	// What was rung while nobody listened is not said again: everything that may have changed is
-	// read now. At the first start that is nothing, since nothing has been loaded.
-	if err := s.resync(ctx); err != nil {
-		return err
-	}
-	listening()
-	for {
-		n, err := conn.WaitForNotification(ctx)
-		if err != nil {
-			return fmt.Errorf("wait for a notice: %w", err)
-		}
-		var said notice
-		if err := json.Unmarshal([]byte(n.Payload), &said); err != nil {
-			s.logger.Debug("notice that is none of ours", "err", err)
-			continue
-		}
-		s.noticed(said)
-	}
-}
 
 // noticed takes in what somebody has changed. What this instance has changed it knows already.
 func (s *Studio) noticed(n notice) {
-	switch {
-	case n.Kind == "deleted":
-		s.hub.remove(n.Generation)
-	case n.Kind == "settings":
+	if n.Origin == s.config.Instance && n.Kind == bellChanged {
+		return
+	}
+	s.learned(n.Kind, n.Generation, n.Rev)
+}
+
+// learned takes in a change that is in the database, whoever made it. One that is known does no harm.
+func (s *Studio) learned(kind string, subject uuid.UUID, rev int64) {
+	switch kind {
+	case bellChanged:
+		s.hub.invalidate(subject, rev)
+	case bellDeleted:
+		s.hub.remove(subject)
+	case bellSettings:
 		s.settingsChanged()
-	case n.Kind == "server":
-	case n.Origin != s.config.Instance:
-		s.hub.invalidate(n.Generation, n.Rev)
+	case bellServer:
 	}
 }
 
-// resync reads every live generation anew.
-func (s *Studio) resync(ctx context.Context) error {
-	for _, id := range s.hub.live() {
-		s.hub.invalidate(id, 1<<62)
+// reader reads what was not heard: after each connect of the bus, and now and then. It goes on where it stopped, so that
+// a bell that was lost costs a moment and never a state.
+type reader struct {
+	cursor string
+	at     time.Time // when it was read last
+}
+
+const (
+	readDeaf    = time.Second      // between two readings while no bell is heard
+	readTimeout = 10 * time.Second // for one reading
+	readMost    = 5000             // events; with more of them everything live is read anew
+	readAge     = 10 * time.Minute // events are kept for 15
+)
+
+// catchUp reads until ctx ends.
+func (s *Studio) catchUp(ctx context.Context, r reader) error {
+	failing := false
+	timer := time.NewTimer(s.timing.CatchUp)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.relay.behind:
+		case <-timer.C:
+		}
+		next := jitter(s.timing.CatchUp)
+		if s.relay.deaf.Load() {
+			next = min(next, readDeaf)
+		}
+		err := s.read(ctx, &r)
+		switch {
+		case err == nil:
+			failing = false
+		case ctx.Err() != nil:
+			return nil
+		default:
+			next = min(next, readDeaf)
+			if !failing {
+				failing = true
+				s.logger.WarnContext(ctx, "could not read what others have changed", "err", err, "retry_in", next)
+			}
+		}
+		timer.Reset(next)
+	}
+}
+
+// read reads on.
+func (s *Studio) read(ctx context.Context, r *reader) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	if time.Since(r.at) > readAge {
+		return s.resync(ctx, r)
+	}
+	began := time.Now()
+	rows, err := s.queries.EventsSince(ctx, db.EventsSinceParams{Cursor: r.cursor, Most: readMost})
+	if err != nil {
+		return fmt.Errorf("read events: %w", err)
+	}
+	if len(rows) == readMost {
+		return s.resync(ctx, r)
+	}
+	for _, row := range rows {
+		s.learned(row.Kind, row.GenerationID, row.Rev)
+		r.cursor, r.at = row.Next, began
+	}
+	return nil
+}
+
+// beginReading is a reader of all that is committed from now on.
+func (s *Studio) beginReading(ctx context.Context) (reader, error) {
+	began := time.Now()
+	cursor, err := s.queries.EventsCursor(ctx)
+	if err != nil {
+		return reader{}, fmt.Errorf("read where events are: %w", err)
+	}
+	return reader{cursor: cursor, at: began}, nil
+}
+
+// resync reads everything live anew, when there is more to read than a look at the state costs.
+func (s *Studio) resync(ctx context.Context, r *reader) error {
+	from, err := s.beginReading(ctx)
+	if err != nil {
+		return err
 	}
 	ids, err := s.queries.GenerationsLive(ctx)
 	if err != nil {
 		return fmt.Errorf("read live generations: %w", err)
 	}
+	for _, id := range s.hub.memory() {
+		s.hub.invalidate(id, 1<<62)
+	}
 	for _, id := range ids {
 		s.hub.invalidate(id, 0)
 	}
+	s.hub.thin()
 	s.settingsChanged()
 	s.wakeSupervisors()
 	s.counters.Resyncs.Add(1)
+	*r = from
 	return nil
 }
 
@@ -157,13 +173,6 @@ func (s *Studio) fill(ctx context.Context) error {
 	}
 	s.hub.setRecent(states)
 	return nil
-}
-
-// refill reads the newest pictures again after one of them was deleted.
-func (s *Studio) refill(ctx context.Context) {
-	if err := s.fill(ctx); err != nil {
-		s.logger.WarnContext(ctx, "could not read the newest pictures", "err", err)
-	}
 }
 
 // sleep waits for d; false if ctx ended before.

@@ -53,7 +53,7 @@ func (s *Studio) Overview() *Overview {
 }
 
 // WatchOverview follows it. Progress of the stage's generation wakes it too.
-func (s *Studio) WatchOverview() *Watch[*Overview] { return s.hub.overview.watch(nil) }
+func (s *Studio) WatchOverview() *Watch[*Overview] { return s.hub.watchOverview() }
 
 // Resolve finds the generation of a ComfyUI prompt_id, and the image that it makes. ErrNotFound.
 func (s *Studio) Resolve(ctx context.Context, promptID string) (id uuid.UUID, imageIndex int, err error) {
@@ -139,10 +139,36 @@ func fileName(id uuid.UUID, image, output int, mime string) string {
 	return name + extensions[mime]
 }
 
-// Preview is the latest live preview of an image, while there is one.
-func (s *Studio) Preview(id uuid.UUID, image int) (*comfy.Preview, bool) {
-	return s.hub.preview(id, image)
+// Preview is the latest live preview of an image, while there is one. Where another instance follows the
+// image it is asked for the preview, which takes a moment.
+func (s *Studio) Preview(ctx context.Context, id uuid.UUID, image int) (*comfy.Preview, bool) {
+	if p, ok := s.hub.preview(id, image); ok || !s.hub.followedElsewhere(id, image) {
+		return p, ok
+	}
+	watch, ok := s.hub.watch(id, nil)
+	if !ok {
+		return nil, false
+	}
+	defer watch.Close()
+	s.relay.want(id)
+	timeout := time.NewTimer(remotePreviewWait)
+	defer timeout.Stop()
+	for {
+		select {
+		case <-watch.Changed():
+			if p, ok := s.hub.preview(id, image); ok || !s.hub.followedElsewhere(id, image) {
+				return p, ok
+			}
+		case <-timeout.C:
+			return nil, false
+		case <-ctx.Done():
+			return nil, false
+		}
+	}
 }
+
+// remotePreviewWait is how long a preview may be on its way from another instance.
+const remotePreviewWait = 2 * time.Second
 
 // Ready says whether the database answers and its tables are there.
 func (s *Studio) Ready(ctx context.Context) error {

@@ -18,7 +18,7 @@ func (h *hub) publish(r *record, now time.Time) {
 	}
 	state.Rev++
 	delete(h.dirty, r)
-	r.published = now
+	r.published, r.placed = now, r.position
 	r.states.set(state)
 	h.nudged = true
 }
@@ -65,7 +65,7 @@ func (h *hub) flush(now time.Time) (again time.Duration) {
 			h.publish(r, now)
 		}
 	}
-	if (h.moved || h.nudged) && !later(h.made, h.every) {
+	if (h.moved || h.nudged) && !later(h.made, max(h.every, h.rest)) {
 		h.oversee(now)
 	}
 	return again
@@ -81,22 +81,15 @@ func (h *hub) refresh() {
 
 // oversee makes the overview anew and wakes its watchers; mu is held.
 func (h *hub) oversee(now time.Time) {
+	began := time.Now()
 	o := &Overview{Servers: h.servers, Demo: h.demo, QueuePaused: h.paused, At: now}
-	live := inOrder(h.records)
 	if h.moved {
 		h.rev++
-		h.waiting = 0
-		for i, position := range positions(live) {
-			h.waiting = max(h.waiting, position)
-			if r := live[i]; r.position != position {
-				r.position = position
-				h.publish(r, now)
-			}
-		}
+		h.order(now)
 	}
 	o.Rev = h.rev
-	o.Live = make([]*State, len(live))
-	for i, r := range live {
+	o.Live = make([]*State, len(h.live))
+	for i, r := range h.live {
 		o.Live[i] = r.state()
 	}
 	o.Recent = h.recent
@@ -107,4 +100,33 @@ func (h *hub) oversee(now time.Time) {
 	h.moved, h.nudged = false, false
 	h.made = now
 	h.overview.set(o)
+	h.rest = max(h.every, overseeShare*time.Since(began))
+}
+
+// overseeShare keeps the overview to a tenth of the time, however long the queue is.
+const overseeShare = 10
+
+// order makes the order anew and gives each its position. When the first of a long queue begins, all others move
+// up: those that are watched or near enough to be seen have a new state at once, the rest when somebody asks.
+func (h *hub) order(now time.Time) {
+	h.live = inOrder(h.records)
+	h.waiting = 0
+	for i, position := range positions(h.live) {
+		h.waiting = max(h.waiting, position)
+		r := h.live[i]
+		r.position = position
+		if r.placed != position && (i < placedAtOnce || r.watchers > 0) {
+			h.publish(r, now)
+		}
+	}
+}
+
+// placedAtOnce is how many of the queue have a new state with each move.
+const placedAtOnce = 500
+
+// place sees that a record's state has its present position; mu is held.
+func (h *hub) place(r *record) {
+	if r.placed != r.position {
+		h.publish(r, time.Now())
+	}
 }

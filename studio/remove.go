@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -14,9 +14,6 @@ import (
 	"easel/blob"
 	"easel/db"
 )
-
-// refillWait bounds what is done after the rows are gone, whether or not the visitor still waits.
-const refillWait = 30 * time.Second
 
 // Delete removes an ended generation, and has the files removed that nothing else uses. ErrLive,
 // ErrNotFound.
@@ -31,10 +28,8 @@ func (s *Studio) Delete(ctx context.Context, id uuid.UUID) error {
 		}
 		return ErrLive
 	}
-	s.hub.remove(id)
-	refillCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), refillWait)
-	defer cancel()
-	s.refill(refillCtx)
+	s.relay.announce(bellDeleted, id, deleted)
+	s.hub.remove(id) // and the newest pictures are read anew
 	s.logger.InfoContext(ctx, "generation deleted", "generation", id)
 	return nil
 }

@@ -24,7 +24,10 @@ func (h *hub) keepFresh(ctx context.Context) error {
 		}
 		for again := true; again; {
 			var ok bool
-			if again, ok = h.reload(ctx); !ok && !sleep(ctx, reloadAfter) {
+			if again, ok = h.reload(ctx); ok {
+				ok = h.fillUp(ctx)
+			}
+			if !ok && !sleep(ctx, reloadAfter) {
 				return nil
 			}
 		}
@@ -78,4 +81,34 @@ func (h *hub) takeStale() (ids []uuid.UUID, more bool) {
 func (h *hub) spoil(id uuid.UUID) {
 	h.stale[id] = struct{}{}
 	ring(h.reread)
+}
+
+// thin has the newest pictures read anew.
+func (h *hub) thin() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.thinned = true
+	ring(h.reread)
+}
+
+// fillUp reads the newest pictures anew if one of them was deleted; false if the database did not answer.
+func (h *hub) fillUp(ctx context.Context) bool {
+	h.mu.Lock()
+	thinned := h.thinned
+	h.thinned = false
+	h.mu.Unlock()
+	if !thinned {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
+	defer cancel()
+	if err := h.refill(ctx); err != nil {
+		h.logger.WarnContext(ctx, "could not read the newest pictures", "err", err, "retry_in", reloadAfter)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.thinned = true
+		ring(h.reread)
+		return false
+	}
+	return true
 }

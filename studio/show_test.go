@@ -28,11 +28,11 @@ func TestShownWhileRunning(t *testing.T) {
 	if p.Phase != comfy.PhaseInference || p.Status != "Step 2 of 4" || p.Percentage != 50 || p.ImageIndex != 1 || p.PreviewImage != 1 {
 		t.Errorf("progress = %+v", p)
 	}
-	preview, ok := w.studio.Preview(g.ID, 1)
+	preview, ok := w.studio.Preview(t.Context(), g.ID, 1)
 	if !ok || preview.MIME != "image/jpeg" || len(preview.Bytes) == 0 {
 		t.Errorf("Preview() = %v, %t", preview, ok)
 	}
-	if _, ok := w.studio.Preview(g.ID, 2); ok {
+	if _, ok := w.studio.Preview(t.Context(), g.ID, 2); ok {
 		t.Error("a preview of an image that is not there")
 	}
 	renders := 0
@@ -52,7 +52,7 @@ func TestShownWhileRunning(t *testing.T) {
 		o := w.studio.Overview()
 		return len(o.Live) == 0 && len(o.Recent) == 1 && o.Stage != nil && o.Stage.Generation.Status == studio.Complete && o.Servers[0].Running == ""
 	})
-	if _, ok := w.studio.Preview(g.ID, 1); ok {
+	if _, ok := w.studio.Preview(t.Context(), g.ID, 1); ok {
 		t.Error("a live preview of a generation that has ended")
 	}
 }

@@ -42,6 +42,7 @@ type Config struct {
 	Pool     *pgxpool.Pool
 	Blobs    blob.Store
 	Servers  []ServerConfig // servers that are known but not named here are switched off
+	Bus      Bus            // between instances; nil: the database's. With another, Pool is one of db.OpenQuiet
 	Instance uuid.UUID      // of this process; zero: a new one
 	Sole     bool           // no other instance can use this database: leases need not run out first
 	Scratch  string         // folder for files while they are fetched, up to 256 MiB each; empty: the system's
@@ -76,6 +77,9 @@ type Timing struct {
 	Publish     time.Duration // 25 ms: at most one state of mere progress a generation in this time
 	RetryFinish time.Duration // 1 s, doubled up to 1 min: between two tries to fetch files
 	Storage     time.Duration // 30 s before a storage that is full or away is tried again
+	CatchUp     time.Duration // 5 s, ±20 %: read the changes of others that no bell has told; 1 s at most while none is heard
+	Probe       time.Duration // 10 s between two tests whether bells are heard
+	Answer      time.Duration // 2 s for such a test, else the connection is given up
 	JobPoll     time.Duration // 5 s: look for jobs whose time has come; a notice of a new one comes sooner
 }
 
@@ -97,6 +101,9 @@ func (t Timing) withDefaults() Timing {
 		Publish:      cmp.Or(t.Publish, 25*time.Millisecond),
 		RetryFinish:  cmp.Or(t.RetryFinish, time.Second),
 		Storage:      cmp.Or(t.Storage, 30*time.Second),
+		CatchUp:      cmp.Or(t.CatchUp, 5*time.Second),
+		Probe:        cmp.Or(t.Probe, 10*time.Second),
+		Answer:       cmp.Or(t.Answer, 2*time.Second),
 		JobPoll:      cmp.Or(t.JobPoll, 5*time.Second),
 	}
 }
@@ -111,6 +118,8 @@ type Studio struct {
 	queries *db.Queries
 	blobs   blob.Store
 	hub     *hub
+	relay   *relay
+	rings   bool // the database rings the bells
 	forms   *forms
 	river   *river.Client[pgx.Tx]
 	decode  chan struct{} // a slot for each picture that may be in memory, decoded, at once
@@ -162,6 +171,13 @@ func New(c Config) (*Studio, error) {
 		s.wakeFollowers(id) // it may have been cancelled
 		s.wakeSupervisors() // there may be something to pick
 	}
+	s.hub.refill = s.fill
+	if s.rings = c.Bus == nil; s.rings {
+		s.config.Bus = NewPostgresBus(c.Pool, c.Logger)
+	}
+	s.relay = newRelay(s)
+	s.hub.announce, s.hub.moving = s.relay.announce, s.relay.progressed
+	s.hub.interested = func() { ring(s.relay.wake) }
 	for _, server := range c.Servers {
 		s.hub.demo = s.hub.demo || server.Demo
 	}
@@ -189,15 +205,13 @@ func (s *Studio) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("studio: configure servers: %w", err)
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	// The ear comes before the eye: a change between listening and reading is then read or heard.
-	listening := make(chan struct{})
-	g.Go(func() error { return s.listen(ctx, listening) })
-	select {
-	case <-listening:
-	case <-ctx.Done():
-		return g.Wait()
+	// What is committed after this is heard, or found by reading on from here.
+	from, err := s.beginReading(ctx)
+	if err != nil {
+		return fmt.Errorf("studio: %w", err)
 	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.config.Bus.Run(ctx, s.relay.hear, s.relay.missed) })
 	g.Go(func() error {
 		if err := s.readSettings(ctx); err != nil { // before a supervisor picks
 			return fmt.Errorf("studio: %w", err)
@@ -206,6 +220,9 @@ func (s *Studio) run(ctx context.Context) error {
 		if err := s.loadLive(ctx); err != nil {
 			return fmt.Errorf("studio: load what is live: %w", err)
 		}
+		g.Go(func() error { return s.catchUp(ctx, from) })
+		g.Go(func() error { return s.relay.speak(ctx) })
+		g.Go(func() error { return s.relay.carryPreviews(ctx) })
 		g.Go(func() error { return s.hub.run(ctx) })
 		g.Go(func() error { return s.hub.keepFresh(ctx) })
 		g.Go(func() error { return s.runRiver(ctx) })

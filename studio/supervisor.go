@@ -113,6 +113,7 @@ type hold struct {
 // run takes over what is under way, connects, and only then picks. It returns when ctx has ended
 // or the lease is lost, after all its goroutines.
 func (h *hold) run(ctx context.Context) error {
+	defer h.studio.hub.letGo(h.tracker)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return h.lease.keep(ctx) })
 	g.Go(func() error {

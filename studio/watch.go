@@ -40,6 +40,13 @@ func (t *topic[T]) set(v T) {
 	}
 }
 
+// watched reports whether anybody watches.
+func (t *topic[T]) watched() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.watchers) > 0
+}
+
 // watch adds a watcher, already awake. onStop runs once, after it has left.
 func (t *topic[T]) watch(onStop func()) *Watch[T] {
 	wake := make(chan struct{}, 1)

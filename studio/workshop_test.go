@@ -29,7 +29,7 @@ var quick = studio.Timing{
 	Settle: 300 * time.Millisecond, AbsentGap: 50 * time.Millisecond, AskAgain: 100 * time.Millisecond,
 	Backoff: 50 * time.Millisecond, StatusWithin: 2 * time.Second, Silence: 2 * time.Second,
 	Health: 500 * time.Millisecond, Publish: 5 * time.Millisecond, RetryFinish: 20 * time.Millisecond,
-	Storage: 500 * time.Millisecond, JobPoll: 200 * time.Millisecond,
+	Storage: 500 * time.Millisecond, JobPoll: 200 * time.Millisecond, CatchUp: time.Second,
 }
 
 // workshop is a studio with a database, a folder for files and one simulated ComfyUI.

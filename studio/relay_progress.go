@@ -1,0 +1,178 @@
+package studio
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"easel/comfy"
+)
+
+// source is what knows the progress of prompts: the tracker of a server that is supervised here, or what the
+// instance that supervises it has told.
+type source interface {
+	Snapshot(promptID string) (comfy.Progress, bool)
+	Forget(promptID string)
+}
+
+// told is the source of one prompt that is followed elsewhere: its last state. The hub's mu guards it.
+type told struct{ progress comfy.Progress }
+
+// Snapshot is part of source.
+func (t *told) Snapshot(string) (comfy.Progress, bool) { return t.progress, true }
+
+// Forget is part of source.
+func (*told) Forget(string) {}
+
+// sendProgress tells of the prompts that have moved and are due. next is when another will be.
+func (r *relay) sendProgress(ctx context.Context, now time.Time) (next time.Duration) {
+	due, next := r.due(now)
+	if len(due) == 0 {
+		return next
+	}
+	var messages []message
+	batch, size := []relayed(nil), 0
+	for _, p := range r.hub.ours(due) {
+		p.Progress.Preview = nil
+		p.Progress.NodeTitle = shorten(p.Progress.NodeTitle, mostTitle)
+		p.Progress.Node, p.Progress.NodeClass = shorten(p.Progress.Node, mostTitle), shorten(p.Progress.NodeClass, mostTitle)
+		raw, err := json.Marshal(p)
+		if err != nil {
+			continue // a fraction that is no number: nothing to tell
+		}
+		if size > 0 && size+len(raw) > batchBytes {
+			messages = append(messages, message{notice: notice{Kind: kindProgress}, Progress: batch})
+			batch, size = nil, 0
+		}
+		batch, size = append(batch, p), size+len(raw)
+	}
+	if len(batch) > 0 {
+		messages = append(messages, message{notice: notice{Kind: kindProgress}, Progress: batch})
+	}
+	r.publish(ctx, messages...)
+	return next
+}
+
+// due takes the prompts whose turn it is off the list of news.
+func (r *relay) due(now time.Time) (prompts []string, next time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next = r.timing.Probe
+	every := relayFloor
+	for _, p := range r.peers {
+		if p.all || len(p.watched) > 0 {
+			every = relayEvery
+		}
+	}
+	for promptID := range r.news {
+		if wait := every - now.Sub(r.said[promptID]); wait > 0 {
+			next = min(next, wait)
+			continue
+		}
+		prompts = append(prompts, promptID)
+		delete(r.news, promptID)
+		r.said[promptID] = now
+	}
+	for promptID, at := range r.said { // those that have long ended
+		if now.Sub(at) > time.Minute {
+			delete(r.said, promptID)
+		}
+	}
+	return prompts, next
+}
+
+// shorten cuts text to at most n characters.
+func shorten(text string, n int) string {
+	if utf8.RuneCountInString(text) <= n {
+		return text
+	}
+	return string([]rune(text)[:n-1]) + "…"
+}
+
+// hear takes in a message of the bus; it does not wait.
+func (r *relay) hear(raw []byte) {
+	m, err := decodeMessage(raw)
+	if err != nil {
+		r.logger.Debug("message that is none of ours", "err", err)
+		return
+	}
+	switch m.Kind {
+	case bellChanged, bellDeleted, bellServer, bellSettings:
+		r.noticed(m.notice)
+		return
+	case kindHere:
+		r.heardOf(&m)
+		return
+	}
+	if m.From == r.instance {
+		return
+	}
+	switch m.Kind {
+	case kindBells:
+		for _, n := range m.Bells {
+			r.noticed(n)
+		}
+	case kindProgress:
+		r.hub.relayed(m.Progress, time.Now())
+	case kindPreview:
+		r.previewed(&m)
+	}
+}
+
+// heardOf takes in what an instance says of itself. One that has begun to look at something is told at once
+// how it is.
+func (r *relay) heardOf(m *message) {
+	switch {
+	case m.Here == nil:
+		return
+	case m.From == r.instance:
+		r.heardBack(m.Here.Nonce)
+		return
+	}
+	now := peer{
+		until: time.Now().Add(peerLife * r.timing.Probe), all: m.Here.All,
+		watched: make(map[uuid.UUID]struct{}, len(m.Here.Watched)),
+	}
+	for _, id := range m.Here.Watched[:min(len(m.Here.Watched), mostWatched)] {
+		now.watched[id] = struct{}{}
+	}
+	more := r.meet(m.From, now)
+	if !more {
+		return
+	}
+	r.resend.Store(true)
+	prompts := r.hub.prompts()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, promptID := range prompts {
+		r.news[promptID] = struct{}{}
+		delete(r.said, promptID)
+	}
+	ring(r.wake)
+	ring(r.look)
+}
+
+// meet notes how another instance is; more: it looks at something that it did not look at before.
+func (r *relay) meet(id uuid.UUID, now peer) (more bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before, known := r.peers[id]
+	if !known {
+		if len(r.peers) >= mostPeers {
+			return false
+		}
+		r.again.Store(true) // it does not know us either
+		ring(r.wake)
+	}
+	r.peers[id] = now
+	more = !known || now.all && !before.all
+	for id := range now.watched {
+		if _, ok := before.watched[id]; !ok {
+			more = true
+		}
+	}
+	return more
+}
