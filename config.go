@@ -38,6 +38,10 @@ type Config struct {
 	ComfyUIURLs []Secret `env:"COMFYUI_URL" doc:"One ComfyUI or more, comma separated; name=url gives a name. Empty: 127.0.0.1:8188, then :8000, then the built-in demo server."`
 	QuotaQueued int      `env:"EASEL_QUOTA_QUEUED" envDefault:"1000" doc:"Generations that one user may have waiting at one time."`
 
+	SecretKey       Key    `env:"EASEL_SECRET_KEY" doc:"Secret from which signatures are derived, at least 32 characters; the same on all instances. Empty: drawn once and kept in the data folder (keys/secret)."`
+	Webhook         Secret `env:"EASEL_WEBHOOK" doc:"Where the end of each generation is posted that names no webhook of its own. Empty: as set on the settings page."`
+	PrivateWebhooks bool   `env:"EASEL_ALLOW_PRIVATE_WEBHOOKS" envDefault:"false" doc:"Allow webhooks to private and loopback addresses, and by plain http."`
+
 	Auth            string        `env:"EASEL_AUTH" envDefault:"auto" doc:"auto: no login, loopback only. none: no login on any address; must be spelled out."`
 	LogLevel        slog.Level    `env:"EASEL_LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error."`
 	LogFormat       string        `env:"EASEL_LOG_FORMAT" envDefault:"auto" doc:"text, json, or auto: text on a terminal, else JSON."`
@@ -81,6 +85,23 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // MarshalText keeps the value out of whatever encodes text.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Key is a secret without any part that may be shown.
+type Key string
+
+// String hides the key.
+func (k Key) String() string {
+	if k == "" {
+		return ""
+	}
+	return "(hidden)"
+}
+
+// LogValue keeps the value out of logs.
+func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
+
+// MarshalText keeps the value out of whatever encodes text.
+func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
 // Server is one ComfyUI of the configuration.
 type Server struct {
@@ -130,6 +151,9 @@ func (c *Config) check() error {
 	}
 	if c.MaxStreams < 0 {
 		return fmt.Errorf("EASEL_MAX_STREAMS: %d is below 0", c.MaxStreams)
+	}
+	if c.SecretKey != "" && len(c.SecretKey) < minSecretKey {
+		return fmt.Errorf("EASEL_SECRET_KEY: it must be at least %d characters long", minSecretKey)
 	}
 	if c.ShutdownTimeout <= 0 {
 		return fmt.Errorf("EASEL_SHUTDOWN_TIMEOUT: %s is not above 0", c.ShutdownTimeout)

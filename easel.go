@@ -90,6 +90,10 @@ func New(ctx context.Context, config Config) (_ *App, err error) {
 	if err := a.openDatabase(ctx); err != nil {
 		return nil, err
 	}
+	secret, err := config.webhookSecret()
+	if err != nil {
+		return nil, fmt.Errorf("secret key: %w", err)
+	}
 	servers, err := a.findServers(ctx)
 	if err != nil {
 		return nil, err
@@ -103,6 +107,12 @@ func New(ctx context.Context, config Config) (_ *App, err error) {
 		MaxWaiting: config.QuotaQueued,
 		Scratch:    config.scratch(),
 		Logger:     a.logger,
+
+		Webhook:         string(config.Webhook),
+		PrivateWebhooks: config.PrivateWebhooks,
+		WebhookSecret:   secret,
+		WebhookAgent:    "Easel/" + config.Version,
+		WebhookBody:     handlers.WebhookBody(config.BasePath),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the studio: %w", err)
@@ -117,6 +127,7 @@ func New(ctx context.Context, config Config) (_ *App, err error) {
 		MaxStreams:   config.MaxStreams,
 		Version:      config.Version,
 		InForce:      config.inForce(),
+		Secret:       secret,
 		Logger:       a.logger,
 		Metrics:      metrics.New(a.studio.Overview),
 	})

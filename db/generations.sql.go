@@ -126,18 +126,18 @@ WITH waiting AS (
     ) AS capped
 ), generation AS (
     INSERT INTO generations (id, user_id, prompt, negative_prompt, workflow, settings, request,
-                             idempotency_key, body_hash, priority, retry_of, total_images, images_left, origin)
+                             idempotency_key, body_hash, priority, retry_of, webhook, total_images, images_left, origin)
     SELECT $3, $1, $4, $5, $6, $7, $8,
-           $9, $10, $11, $12::uuid,
-           cardinality($13::text[]), cardinality($13::text[]), $14
+           $9, $10, $11, $12::uuid, $13,
+           cardinality($14::text[]), cardinality($14::text[]), $15
     FROM waiting WHERE waiting.n < $2::integer
     ON CONFLICT ON CONSTRAINT generations_idempotency DO NOTHING
     RETURNING id, rev, created_at
 ), image AS (
     INSERT INTO images (generation_id, index, seed, width, height)
-    SELECT generation.id, seeds.index, seeds.seed, $15, $16
-    FROM generation, (SELECT unnest($13::text[])::numeric AS seed,
-                             generate_series(1, cardinality($13::text[])) AS index) AS seeds
+    SELECT generation.id, seeds.index, seeds.seed, $16, $17
+    FROM generation, (SELECT unnest($14::text[])::numeric AS seed,
+                             generate_series(1, cardinality($14::text[])) AS index) AS seeds
 )
 SELECT rev, created_at FROM generation
 `
@@ -155,6 +155,7 @@ type GenerationInsertParams struct {
 	BodyHash       []byte
 	Priority       int32
 	RetryOf        *uuid.UUID
+	Webhook        string
 	Seeds          []string
 	Origin         uuid.UUID
 	Width          int32
@@ -182,6 +183,7 @@ func (q *Queries) GenerationInsert(ctx context.Context, arg GenerationInsertPara
 		arg.BodyHash,
 		arg.Priority,
 		arg.RetryOf,
+		arg.Webhook,
 		arg.Seeds,
 		arg.Origin,
 		arg.Width,
@@ -330,7 +332,7 @@ func (q *Queries) GenerationSearch(ctx context.Context, arg GenerationSearchPara
 
 const generationSearchNear = `-- name: GenerationSearchNear :many
 SELECT near.id FROM (
-    SELECT id, user_id, prompt, negative_prompt, workflow, settings, request, idempotency_key, body_hash, priority, retry_of, status, total_images, images_left, images_complete, cancel_requested_at, error_code, error_message, warnings, rev, origin, created_at, updated_at, finished_at, search, held_at, rank FROM generations
+    SELECT id, user_id, prompt, negative_prompt, workflow, settings, request, idempotency_key, body_hash, priority, retry_of, status, total_images, images_left, images_complete, cancel_requested_at, error_code, error_message, warnings, rev, origin, created_at, updated_at, finished_at, search, held_at, rank, webhook FROM generations
     WHERE $1::uuid IS NULL OR id < $1::uuid
     ORDER BY id DESC LIMIT $2
 ) near
@@ -392,7 +394,7 @@ func (q *Queries) GenerationSearchNear(ctx context.Context, arg GenerationSearch
 
 const generationsByID = `-- name: GenerationsByID :many
 SELECT id, user_id, prompt, negative_prompt, workflow, settings, status, error_code, error_message,
-       warnings, priority, retry_of, cancel_requested_at, created_at, updated_at, finished_at, rev
+       warnings, priority, retry_of, cancel_requested_at, created_at, updated_at, finished_at, rev, webhook
 FROM generations WHERE id = ANY($1::uuid[])
 `
 
@@ -414,6 +416,7 @@ type GenerationsByIDRow struct {
 	UpdatedAt         time.Time
 	FinishedAt        *time.Time
 	Rev               int64
+	Webhook           string
 }
 
 // GenerationsByID reads records; order is the caller's business.
@@ -444,6 +447,7 @@ func (q *Queries) GenerationsByID(ctx context.Context, ids []uuid.UUID) ([]Gener
 			&i.UpdatedAt,
 			&i.FinishedAt,
 			&i.Rev,
+			&i.Webhook,
 		); err != nil {
 			return nil, err
 		}

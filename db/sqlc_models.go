@@ -75,6 +75,7 @@ type Generation struct {
 	Search            interface{}
 	HeldAt            *time.Time
 	Rank              float64
+	Webhook           string
 }
 
 type Image struct {
@@ -157,4 +158,30 @@ type User struct {
 	Name      string
 	ServedAt  time.Time
 	CreatedAt time.Time
+}
+
+type WebhookDelivery struct {
+	ID           uuid.UUID
+	Seq          int64
+	GenerationID *uuid.UUID
+	Event        string
+	URL          string
+	State        string
+	JobID        *int64
+	Round        int32
+	Tries        int32
+	RoundAt      time.Time
+	NextTryAt    *time.Time
+	EndedAt      *time.Time
+	CreatedAt    time.Time
+}
+
+type WebhookTry struct {
+	DeliveryID uuid.UUID
+	Number     int32
+	BeganAt    time.Time
+	TookMS     int32
+	Status     int32
+	Error      string
+	Response   string
 }

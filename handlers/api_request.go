@@ -87,7 +87,7 @@ func parseGenerate(body []byte, retry bool) (*studio.Request, error) {
 	}
 	for name := range object {
 		if !slices.Contains(requestFields, name) {
-			problems = append(problems, studio.FieldError{Field: name, Message: "is not a field of this request; those are " + strings.Join(requestFields[:5], ", ")})
+			problems = append(problems, studio.FieldError{Field: name, Message: "is not a field of this request; those are " + strings.Join(requestFields, ", ")})
 		}
 	}
 	text := func(name string, into *string) {
@@ -108,8 +108,8 @@ func parseGenerate(body []byte, retry bool) (*studio.Request, error) {
 	if raw, ok := object["settings"]; ok && json.Unmarshal(raw, &request.Settings) != nil {
 		problems = append(problems, studio.FieldError{Field: "settings", Message: "must be an object"})
 	}
-	if _, ok := object["webhook"]; ok {
-		problems = append(problems, studio.FieldError{Field: "webhook", Message: "is not supported yet; follow /api/generate/progress instead"})
+	if raw, ok := object["webhook"]; ok && json.Unmarshal(raw, &request.Webhook) != nil {
+		problems = append(problems, studio.FieldError{Field: "webhook", Message: "must be text"})
 	}
 	if len(problems) > 0 {
 		slices.SortStableFunc(problems, func(a, b studio.FieldError) int { return strings.Compare(a.Field, b.Field) })

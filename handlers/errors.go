@@ -176,13 +176,17 @@ func (s *Server) renderErrorPatch(w http.ResponseWriter, r *http.Request, e *Use
 	_, _ = w.Write(patch)
 }
 
-// answerJSON answers with v, without the escapes that only JSON inside HTML needs. The type is
-// application/json unless another one is set.
+// encodeJSON writes v without the escapes that only JSON inside HTML needs.
+func encodeJSON(b *bytes.Buffer, v any) error {
+	enc := json.NewEncoder(b)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// answerJSON answers with v. The type is application/json unless another one is set.
 func answerJSON(w http.ResponseWriter, status int, v any) error {
 	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+	if err := encodeJSON(&b, v); err != nil {
 		return err
 	}
 	h := w.Header()

@@ -366,8 +366,8 @@ func TestComplaintsAboutNoFieldStandAboveTheForm(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := s.composer(r, form, map[string]string{"shape": "1024x1024"})
-	complain(&c, []studio.FieldError{{Field: "settings.width", Message: "must be from 64 to 2048"}, {Field: "webhook", Message: "is not supported yet"}})
-	if c.Problem != "webhook is not supported yet." || c.Size[0].Error != "Width must be from 64 to 2048." || !c.Free {
+	complain(&c, []studio.FieldError{{Field: "settings.width", Message: "must be from 64 to 2048"}, {Field: "webhook", Message: "must begin with https://"}})
+	if c.Problem != "webhook must begin with https://." || c.Size[0].Error != "Width must be from 64 to 2048." || !c.Free {
 		t.Errorf("problem %q, width %q, by hand %v", c.Problem, c.Size[0].Error, c.Free)
 	}
 }

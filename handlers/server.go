@@ -37,6 +37,7 @@ type Config struct {
 	MaxStreams   int             // open streams at once, 503 beyond; 0: three quarters of the limit of open files
 	Version      string          // of Easel
 	InForce      []views.InForce // the configuration as the settings page shows it, secrets hidden
+	Secret       string          // signs webhooks; the settings page shows it when it is asked for
 	Logger       *slog.Logger    // nil: slog.Default()
 	Metrics      Metrics         // nil: nothing is counted, and there is no /metrics
 }

@@ -7,9 +7,9 @@ WITH waiting AS (
     ) AS capped
 ), generation AS (
     INSERT INTO generations (id, user_id, prompt, negative_prompt, workflow, settings, request,
-                             idempotency_key, body_hash, priority, retry_of, total_images, images_left, origin)
+                             idempotency_key, body_hash, priority, retry_of, webhook, total_images, images_left, origin)
     SELECT @id, @user_id, @prompt, @negative_prompt, @workflow, @settings, @request,
-           sqlc.narg(idempotency_key), sqlc.narg(body_hash), @priority, sqlc.narg(retry_of)::uuid,
+           sqlc.narg(idempotency_key), sqlc.narg(body_hash), @priority, sqlc.narg(retry_of)::uuid, @webhook,
            cardinality(@seeds::text[]), cardinality(@seeds::text[]), @origin
     FROM waiting WHERE waiting.n < @max_waiting::integer
     ON CONFLICT ON CONSTRAINT generations_idempotency DO NOTHING
@@ -29,7 +29,7 @@ SELECT id, body_hash FROM generations WHERE user_id = @user_id AND idempotency_k
 -- GenerationsByID reads records; order is the caller's business.
 -- name: GenerationsByID :many
 SELECT id, user_id, prompt, negative_prompt, workflow, settings, status, error_code, error_message,
-       warnings, priority, retry_of, cancel_requested_at, created_at, updated_at, finished_at, rev
+       warnings, priority, retry_of, cancel_requested_at, created_at, updated_at, finished_at, rev, webhook
 FROM generations WHERE id = ANY(@ids::uuid[]);
 
 -- GenerationsLive names everything that has not ended.

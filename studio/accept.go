@@ -67,6 +67,13 @@ func (s *Studio) check(r Request) (Generation, error) {
 	} else if strings.ContainsRune(r.IdempotencyKey, 0) || strings.ToValidUTF8(r.IdempotencyKey, "") != r.IdempotencyKey {
 		complain("idempotencyKey", "The idempotency key must be plain text.")
 	}
+	webhook := s.Settings().Webhook
+	if r.Webhook != nil {
+		var complaint string
+		if webhook, complaint = s.checkWebhook(*r.Webhook); complaint != "" {
+			complain(fieldWebhook, complaint)
+		}
+	}
 	values, problems := s.parse(form, r)
 	for _, p := range problems {
 		complain(p.Field, p.Message)
@@ -85,7 +92,7 @@ func (s *Studio) check(r Request) (Generation, error) {
 	}
 	g := Generation{
 		ID: id, UserID: r.UserID, Workflow: form.ID, Settings: values, Status: Pending,
-		RetryOf: r.RetryOf, Images: make([]Image, r.TotalImages), Warnings: []string{},
+		RetryOf: r.RetryOf, Webhook: webhook, Images: make([]Image, r.TotalImages), Warnings: []string{},
 	}
 	if g.UserID == uuid.Nil {
 		g.UserID = LocalUser
@@ -212,7 +219,7 @@ func (s *Studio) accept(ctx context.Context, g Generation, r Request) (Generatio
 	row, err := db.One(s.queries.GenerationInsert(ctx, db.GenerationInsertParams{
 		ID: g.ID, UserID: g.UserID, Prompt: g.Prompt, NegativePrompt: g.NegativePrompt,
 		Workflow: g.Workflow, Settings: settings, Request: append([]byte{}, r.Original...),
-		IdempotencyKey: key, BodyHash: hash, RetryOf: g.RetryOf, Seeds: seeds,
+		IdempotencyKey: key, BodyHash: hash, RetryOf: g.RetryOf, Webhook: g.Webhook, Seeds: seeds,
 		Width: int32(g.Images[0].Width), Height: int32(g.Images[0].Height), //nolint:gosec // bounded by the form
 		MaxWaiting: int32(s.config.MaxWaiting), Origin: s.config.Instance, //nolint:gosec // a small setting
 	}))

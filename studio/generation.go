@@ -40,6 +40,7 @@ type Generation struct {
 	Warnings          []string // sentences, such as outputs that ComfyUI refused
 	Images            []Image  // one for each picture asked for, by Index
 	RetryOf           *uuid.UUID
+	Webhook           string // where its end is posted; empty: nowhere
 	CancelRequestedAt *time.Time
 	CreatedAt         time.Time
 	UpdatedAt         time.Time

@@ -27,8 +27,9 @@ type hub struct {
 	moving     func(promptID string)                      // a prompt that is followed here has moved; mu is held
 	interested func()                                     // more is watched than before
 
-	wake   chan struct{} // for run: something is to be published
-	reread chan struct{} // for keepFresh: something is stale
+	wake     chan struct{} // for run: something is to be published
+	reread   chan struct{} // for keepFresh: something is stale
+	webhooks chan struct{} // for keepWebhooks: something that ended is to be told of
 
 	mu       sync.Mutex // guards all below
 	records  map[uuid.UUID]*record
@@ -79,13 +80,14 @@ const recentPictures = 12
 func newHub(every time.Duration, load func(context.Context, []uuid.UUID) ([]Generation, error), logger *slog.Logger) *hub {
 	return &hub{
 		every: every, load: load, logger: logger,
-		wake:    make(chan struct{}, 1),
-		reread:  make(chan struct{}, 1),
-		records: make(map[uuid.UUID]*record),
-		dirty:   make(map[*record]time.Time),
-		tracked: make(map[string]tracked),
-		stale:   make(map[uuid.UUID]struct{}),
-		watched: make(map[*record]struct{}),
+		wake:     make(chan struct{}, 1),
+		reread:   make(chan struct{}, 1),
+		webhooks: make(chan struct{}, 1),
+		records:  make(map[uuid.UUID]*record),
+		dirty:    make(map[*record]time.Time),
+		tracked:  make(map[string]tracked),
+		stale:    make(map[uuid.UUID]struct{}),
+		watched:  make(map[*record]struct{}),
 
 		reloaded:   func(uuid.UUID) {},
 		refill:     func(context.Context) error { return nil },
@@ -145,6 +147,9 @@ func (h *hub) change(id uuid.UUID, rev int64, mutate func(*Generation)) {
 	g.showFailure()
 	r.generation = g
 	h.changed(r)
+	if g.Status.Ended() && g.Webhook != "" {
+		ring(h.webhooks) // only here, where it was ended: elsewhere they would all look for the same
+	}
 }
 
 // changed publishes a stored change; mu is held.

@@ -68,15 +68,21 @@ func (s *Studio) newRiver() (*river.Client[pgx.Tx], error) {
 	if err := river.AddWorkerSafely(workers, &remover{studio: s}); err != nil {
 		return nil, err
 	}
+	if err := river.AddWorkerSafely(workers, &webhookWorker{studio: s}); err != nil {
+		return nil, err
+	}
 	every := func(interval time.Duration, what string) *river.PeriodicJob {
 		return river.NewPeriodicJob(river.PeriodicInterval(interval), func() (river.JobArgs, *river.InsertOpts) {
 			return tidyArgs{What: what}, nil
 		}, &river.PeriodicJobOpts{ID: what})
 	}
 	return river.NewClient(riverpgxv5.New(s.pool), &river.Config{
-		Schema:               riverSchema,
-		Workers:              workers,
-		Queues:               map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: jobsAtOnce}},
+		Schema:  riverSchema,
+		Workers: workers,
+		Queues: map[string]river.QueueConfig{
+			river.QueueDefault: {MaxWorkers: jobsAtOnce},
+			webhookQueue:       {MaxWorkers: webhooksAtOnce},
+		},
 		FetchPollInterval:    s.timing.JobPoll,
 		JobTimeout:           finalizeTimeout,
 		RescueStuckJobsAfter: rescueAfter,
@@ -84,6 +90,8 @@ func (s *Studio) newRiver() (*river.Client[pgx.Tx], error) {
 		PeriodicJobs: []*river.PeriodicJob{
 			every(5*time.Minute, tidyEvents),
 			every(time.Minute, tidyUnfinished),
+			every(time.Minute, tidyWebhooks),
+			every(time.Hour, tidyDeliveries),
 			every(time.Hour, tidyTemporary),
 			every(24*time.Hour, tidyOrphans),
 		},
@@ -127,7 +135,7 @@ func (s *Studio) runRiver(ctx context.Context) error {
 // somebody looks at "Storing" all the while.
 func (s *Studio) reclaim(ctx context.Context) error {
 	tag, err := s.pool.Exec(ctx, "UPDATE "+riverSchema+".river_job SET state = 'available', scheduled_at = now() "+
-		"WHERE state = 'running' AND kind = $1", finalizeArgs{}.Kind())
+		"WHERE state = 'running' AND kind = ANY($1)", []string{finalizeArgs{}.Kind(), webhookArgs{}.Kind()})
 	if n := tag.RowsAffected(); n > 0 {
 		s.logger.InfoContext(ctx, "jobs of a killed process taken up", "count", n)
 	}
@@ -143,6 +151,8 @@ type tidyArgs struct {
 const (
 	tidyEvents     = "events"     // drop old events
 	tidyUnfinished = "unfinished" // see that every finished prompt has its job
+	tidyWebhooks   = "webhooks"   // see that every delivery has its job
+	tidyDeliveries = "deliveries" // drop the log of old ones
 	tidyTemporary  = "temporary"  // remove what broken stores left behind
 	tidyOrphans    = "orphans"    // remove files that nothing refers to
 )
@@ -171,6 +181,11 @@ func (w *tidier) Work(ctx context.Context, job *river.Job[tidyArgs]) error {
 		return errors.Join(err, s.queries.PreviewsPrune(ctx))
 	case tidyUnfinished:
 		return s.refinalize(ctx)
+	case tidyWebhooks:
+		return s.requeueWebhooks(ctx)
+	case tidyDeliveries:
+		_, err := s.queries.WebhookPrune(ctx)
+		return err
 	case tidyTemporary:
 		removed, err := s.blobs.Sweep(ctx, orphanAge)
 		if removed > 0 {

@@ -82,7 +82,7 @@ func (s *Studio) generationOf(row db.GenerationsByIDRow) (Generation, error) {
 		Prompt: row.Prompt, NegativePrompt: row.NegativePrompt,
 		Workflow: row.Workflow, Settings: settings,
 		Status: Status(row.Status), Warnings: row.Warnings,
-		RetryOf: row.RetryOf, CancelRequestedAt: row.CancelRequestedAt,
+		RetryOf: row.RetryOf, Webhook: row.Webhook, CancelRequestedAt: row.CancelRequestedAt,
 		CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt, FinishedAt: row.FinishedAt,
 		Rev: row.Rev, priority: row.Priority,
 		failureCode: row.ErrorCode, failureMessage: row.ErrorMessage,

@@ -25,6 +25,7 @@ type Request struct {
 	Workflow       string                     // empty: workflow.TextToImage
 	Settings       map[string]json.RawMessage // by field name; numbers may come as text, absent ones take the default
 	TotalImages    int                        // 0: 1
+	Webhook        *string                    // where the end is posted; nil: as the settings say, empty: nowhere
 	Original       []byte                     // the body as it came, kept with the generation
 
 	IdempotencyKey string // empty: none. Same key and BodyHash: the same generation

@@ -27,6 +27,10 @@ func (s *Studio) Retry(ctx context.Context, id uuid.UUID, r *Request) (Generatio
 	if err != nil {
 		return Generation{}, err
 	}
+	// What the old one had counts if it would be taken today; the rules may have become stricter.
+	if _, complaint := s.checkWebhook(old.Webhook); old.Webhook != "" && complaint == "" {
+		request.Webhook = &old.Webhook
+	}
 	if r != nil {
 		overlay(&request, r)
 	}
@@ -64,6 +68,9 @@ func overlay(r, with *Request) {
 	maps.Copy(r.Settings, with.Settings)
 	if with.TotalImages != 0 {
 		r.TotalImages = with.TotalImages
+	}
+	if with.Webhook != nil {
+		r.Webhook = with.Webhook
 	}
 	r.Original = with.Original
 	r.IdempotencyKey, r.BodyHash, r.FormNonce = with.IdempotencyKey, with.BodyHash, with.FormNonce

@@ -13,6 +13,7 @@ package studio
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -52,6 +53,10 @@ type Config struct {
 
 	Webhook         string // the default webhook; empty: as people set it on the page
 	PrivateWebhooks bool   // webhooks may lie in private networks, and be plain http
+	WebhookSecret   string // signs what is posted; empty: one that ends with the process
+	WebhookAgent    string // User-Agent of what is posted; empty: Easel
+	// WebhookBody is what is posted of a generation that has ended; nil: its id and status.
+	WebhookBody func(*Generation) ([]byte, error)
 
 	Timing Timing
 }
@@ -81,6 +86,8 @@ type Timing struct {
 	Probe       time.Duration // 10 s between two tests whether bells are heard
 	Answer      time.Duration // 2 s for such a test, else the connection is given up
 	JobPoll     time.Duration // 5 s: look for jobs whose time has come; a notice of a new one comes sooner
+
+	RetryWebhook time.Duration // 10 s, doubled up to an hour: between two tries to deliver
 }
 
 func (t Timing) withDefaults() Timing {
@@ -105,6 +112,7 @@ func (t Timing) withDefaults() Timing {
 		Probe:        cmp.Or(t.Probe, 10*time.Second),
 		Answer:       cmp.Or(t.Answer, 2*time.Second),
 		JobPoll:      cmp.Or(t.JobPoll, 5*time.Second),
+		RetryWebhook: cmp.Or(t.RetryWebhook, 10*time.Second),
 	}
 }
 
@@ -124,8 +132,10 @@ type Studio struct {
 	river   *river.Client[pgx.Tx]
 	decode  chan struct{} // a slot for each picture that may be in memory, decoded, at once
 
-	counters Counters
-	settings settings
+	counters   Counters
+	settings   settings
+	sender     *sender
+	deliveries deliveries
 
 	storage        storageState
 	noStorageUntil atomic.Int64 // Unix nanoseconds until which it is taken for full or away
@@ -160,8 +170,16 @@ func New(c Config) (*Studio, error) {
 		decode:      make(chan struct{}, decoders),
 		supervisors: make(map[uuid.UUID]*supervisor),
 	}
+	if s.config.WebhookBody == nil {
+		s.config.WebhookBody = briefly
+	}
+	s.sender = newSender(senderConfig{
+		Private: c.PrivateWebhooks, Agent: cmp.Or(c.WebhookAgent, "Easel"),
+		Key: []byte(cmp.Or(c.WebhookSecret, rand.Text())),
+	})
+	s.deliveries.wake = make(chan struct{}, 1)
 	if _, complaint := s.checkWebhook(c.Webhook); complaint != "" {
-		return nil, fmt.Errorf("studio: webhook: %s", complaint)
+		return nil, fmt.Errorf("EASEL_WEBHOOK: %s", complaint)
 	}
 	s.settings.reread = make(chan struct{}, 1)
 	configured := s.configuredSettings()
@@ -201,6 +219,7 @@ func (s *Studio) Run(ctx context.Context) error {
 }
 
 func (s *Studio) run(ctx context.Context) error {
+	defer s.sender.close()
 	servers, err := s.configure(ctx)
 	if err != nil {
 		return fmt.Errorf("studio: configure servers: %w", err)
@@ -217,6 +236,8 @@ func (s *Studio) run(ctx context.Context) error {
 			return fmt.Errorf("studio: %w", err)
 		}
 		g.Go(func() error { return s.keepSettings(ctx) })
+		g.Go(func() error { return s.keepWebhooks(ctx) })
+		g.Go(func() error { return s.keepDeliveries(ctx) })
 		if err := s.loadLive(ctx); err != nil {
 			return fmt.Errorf("studio: load what is live: %w", err)
 		}
