@@ -47,9 +47,34 @@ func (c *Client) Lookup(ctx context.Context, promptID string) (Lookup, error) {
 	if state, ahead := q.Find(promptID); state != Absent {
 		return Lookup{State: state, Ahead: ahead}, nil
 	}
+	return c.lookupEnded(ctx, promptID)
+}
+
+// lookupEnded asks history for a prompt that a reading of the queue did not show.
+func (c *Client) lookupEnded(ctx context.Context, promptID string) (Lookup, error) {
 	e, err := c.history(ctx, promptID)
 	if err != nil || e == nil {
 		return Lookup{}, err
 	}
 	return e.verdict(), nil
+}
+
+// LookupAll is Lookup for prompts that are not expected to be there: one reading of the queue for all, and one of
+// history for each that is not in it.
+func (c *Client) LookupAll(ctx context.Context, promptIDs []string) (map[string]Lookup, error) {
+	q, err := c.Queue(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[string]Lookup, len(promptIDs))
+	for _, id := range promptIDs {
+		l := Lookup{}
+		if l.State, l.Ahead = q.Find(id); l.State == Absent {
+			if l, err = c.lookupEnded(ctx, id); err != nil {
+				return nil, err
+			}
+		}
+		found[id] = l
+	}
+	return found, nil
 }

@@ -12,6 +12,65 @@ import (
 	"github.com/google/uuid"
 )
 
+const attemptAdopt = `-- name: AttemptAdopt :one
+WITH lease AS (
+    SELECT s.id FROM servers s
+    WHERE s.id = $2 AND s.owner = $1 AND s.fence = $3 AND s.lease_until > now()
+    FOR SHARE
+), generation AS (
+    SELECT g.id FROM generations g JOIN attempts a ON a.generation_id = g.id
+    WHERE a.prompt_id = $4 FOR UPDATE OF g
+), attempt AS (
+    UPDATE attempts a SET state = 'finalizing', was_running = true, result = $5, finalizing_at = now(),
+        adopted_at = now(), finished_at = NULL, watch_until = NULL, loss_reason = '', error_message = '', error_detail = '',
+        submitted_at = coalesce(a.submitted_at, now()), running_at = coalesce(a.running_at, now())
+    FROM lease, generation
+    WHERE a.prompt_id = $4 AND a.state = 'lost' AND a.watch_until > now()
+      AND EXISTS (SELECT FROM images i WHERE i.generation_id = a.generation_id AND i.index = a.image_index
+                  AND i.status IN ('pending', 'generating'))
+      AND NOT EXISTS (SELECT FROM attempts other
+                      WHERE other.generation_id = a.generation_id AND other.image_index = a.image_index
+                        AND other.state IN ('submitting', 'submitted', 'running', 'finalizing'))
+    RETURNING a.generation_id, a.image_index, a.running_at
+), image AS (
+    UPDATE images i SET status = 'generating', started_at = attempt.running_at, error_message = ''
+    FROM attempt WHERE i.generation_id = attempt.generation_id AND i.index = attempt.image_index
+    RETURNING i.generation_id, i.started_at
+)
+UPDATE generations g SET status = 'generating', origin = $1
+FROM image WHERE g.id = image.generation_id
+RETURNING g.rev, g.updated_at, image.started_at
+`
+
+type AttemptAdoptParams struct {
+	Owner    uuid.UUID
+	ServerID uuid.UUID
+	Fence    int64
+	PromptID uuid.UUID
+	Result   []byte
+}
+
+type AttemptAdoptRow struct {
+	Rev       int64
+	UpdatedAt time.Time
+	StartedAt *time.Time
+}
+
+// AttemptAdopt takes back the loss of an attempt that has succeeded after all, with the files that
+// history names. No row: its image has ended, or another attempt's files are being stored.
+func (q *Queries) AttemptAdopt(ctx context.Context, arg AttemptAdoptParams) (AttemptAdoptRow, error) {
+	row := q.db.QueryRow(ctx, attemptAdopt,
+		arg.Owner,
+		arg.ServerID,
+		arg.Fence,
+		arg.PromptID,
+		arg.Result,
+	)
+	var i AttemptAdoptRow
+	err := row.Scan(&i.Rev, &i.UpdatedAt, &i.StartedAt)
+	return i, err
+}
+
 const attemptEnd = `-- name: AttemptEnd :one
 WITH lease AS (
     SELECT s.id FROM servers s
@@ -22,19 +81,20 @@ WITH lease AS (
     WHERE a.prompt_id = $6 FOR UPDATE OF g
 ), attempt AS (
     UPDATE attempts a SET state = $7, finished_at = now(), loss_reason = $8,
-        error_message = $2, error_detail = $9,
-        steps_done = $10, steps_planned = $11
+        retry_reason = $9, error_message = $2, error_detail = $10,
+        steps_done = $11, steps_planned = $12,
+        watch_until = CASE WHEN $13::float8 > 0 THEN now() + interval '1 second' * $13::float8 END
     FROM lease, generation
     WHERE a.prompt_id = $6 AND a.state IN ('submitting', 'submitted', 'running')
     RETURNING a.generation_id, a.image_index
 ), image AS (
     UPDATE images i SET
-        status = CASE WHEN $12::text = 'pending' AND generation.cancel_requested_at IS NOT NULL
-                      THEN 'cancelled' ELSE $12::text END,
-        finished_at = CASE WHEN $12::text = 'pending' AND generation.cancel_requested_at IS NULL
+        status = CASE WHEN $14::text = 'pending' AND generation.cancel_requested_at IS NOT NULL
+                      THEN 'cancelled' ELSE $14::text END,
+        finished_at = CASE WHEN $14::text = 'pending' AND generation.cancel_requested_at IS NULL
                            THEN NULL ELSE now() END,
-        started_at = CASE WHEN $12::text = 'pending' THEN NULL ELSE i.started_at END,
-        error_message = $2
+        started_at = CASE WHEN $14::text = 'pending' THEN NULL ELSE i.started_at END,
+        error_message = CASE WHEN $14::text = 'pending' THEN '' ELSE $2 END
     FROM attempt, generation
     WHERE i.generation_id = attempt.generation_id AND i.index = attempt.image_index AND i.status = 'generating'
     RETURNING i.generation_id, i.status, (i.status <> 'pending')::integer AS ended
@@ -60,9 +120,11 @@ type AttemptEndParams struct {
 	PromptID     uuid.UUID
 	State        string
 	LossReason   string
+	RetryReason  string
 	ErrorDetail  string
 	StepsDone    int32
 	StepsPlanned int32
+	WatchSeconds float64
 	ImageStatus  string
 }
 
@@ -74,7 +136,8 @@ type AttemptEndRow struct {
 }
 
 // AttemptEnd ends an attempt that gave nothing: failed, cancelled or lost. The image ends with
-// it, or goes back into the queue (image_status pending) unless a cancellation was asked for.
+// it, or goes back into the queue (image_status pending) unless a cancellation was asked for. What
+// may yet turn up in ComfyUI stays on watch for a time.
 func (q *Queries) AttemptEnd(ctx context.Context, arg AttemptEndParams) (AttemptEndRow, error) {
 	row := q.db.QueryRow(ctx, attemptEnd,
 		arg.ErrorCode,
@@ -85,9 +148,11 @@ func (q *Queries) AttemptEnd(ctx context.Context, arg AttemptEndParams) (Attempt
 		arg.PromptID,
 		arg.State,
 		arg.LossReason,
+		arg.RetryReason,
 		arg.ErrorDetail,
 		arg.StepsDone,
 		arg.StepsPlanned,
+		arg.WatchSeconds,
 		arg.ImageStatus,
 	)
 	var i AttemptEndRow
@@ -238,7 +303,7 @@ WITH generation AS (
         finished_at = CASE WHEN $8::text = 'pending' AND generation.cancel_requested_at IS NULL
                            THEN NULL ELSE now() END,
         started_at = CASE WHEN $8::text = 'pending' THEN NULL ELSE i.started_at END,
-        error_message = $2
+        error_message = CASE WHEN $8::text = 'pending' THEN '' ELSE $2 END
     FROM attempt, generation
     WHERE i.generation_id = attempt.generation_id AND i.index = attempt.image_index AND i.status = 'generating'
     RETURNING i.generation_id, i.status, (i.status <> 'pending')::integer AS ended
@@ -354,6 +419,53 @@ func (q *Queries) AttemptInsert(ctx context.Context, arg AttemptInsertParams) (A
 	var i AttemptInsertRow
 	err := row.Scan(&i.Rev, &i.UpdatedAt)
 	return i, err
+}
+
+const attemptLive = `-- name: AttemptLive :one
+SELECT EXISTS (
+    SELECT FROM attempts WHERE prompt_id = $1 AND state IN ('submitting', 'submitted', 'running', 'finalizing')
+) AS live
+`
+
+// AttemptLive tells whether an attempt has not ended yet.
+func (q *Queries) AttemptLive(ctx context.Context, promptID uuid.UUID) (bool, error) {
+	row := q.db.QueryRow(ctx, attemptLive, promptID)
+	var live bool
+	err := row.Scan(&live)
+	return live, err
+}
+
+const attemptProgress = `-- name: AttemptProgress :exec
+WITH lease AS (
+    SELECT s.id FROM servers s
+    WHERE s.id = $4 AND s.owner = $5::uuid AND s.fence = $6 AND s.lease_until > now()
+    FOR SHARE
+)
+UPDATE attempts a SET steps_done = $1, steps_planned = $2
+FROM lease WHERE a.prompt_id = $3 AND a.state = 'running'
+`
+
+type AttemptProgressParams struct {
+	StepsDone    int32
+	StepsPlanned int32
+	PromptID     uuid.UUID
+	ServerID     uuid.UUID
+	Owner        uuid.UUID
+	Fence        int64
+}
+
+// AttemptProgress keeps how far a prompt is, for whoever comes after us. It is no change that
+// anybody is told of, and where it fails nothing is lost.
+func (q *Queries) AttemptProgress(ctx context.Context, arg AttemptProgressParams) error {
+	_, err := q.db.Exec(ctx, attemptProgress,
+		arg.StepsDone,
+		arg.StepsPlanned,
+		arg.PromptID,
+		arg.ServerID,
+		arg.Owner,
+		arg.Fence,
+	)
+	return err
 }
 
 const attemptRunning = `-- name: AttemptRunning :one
@@ -533,15 +645,86 @@ func (q *Queries) AttemptSucceed(ctx context.Context, arg AttemptSucceedParams) 
 	return i, err
 }
 
+const attemptSupersede = `-- name: AttemptSupersede :exec
+WITH lease AS (
+    SELECT s.id FROM servers s
+    WHERE s.id = $3 AND s.owner = $4::uuid AND s.fence = $5 AND s.lease_until > now()
+    FOR SHARE
+), lost AS (
+    SELECT a.generation_id, a.image_index, a.prompt_id FROM attempts a
+    WHERE a.prompt_id = $6 AND a.state = 'lost' AND a.watch_until > now()
+), generation AS (
+    SELECT g.id FROM generations g JOIN lost ON g.id = lost.generation_id FOR UPDATE OF g
+)
+UPDATE attempts a SET state = 'cancelled', finished_at = now(), error_message = $1,
+    watch_until = now() + interval '1 second' * $2::float8
+FROM lease, lost, generation
+WHERE a.generation_id = generation.id AND a.image_index = lost.image_index
+  AND a.state IN ('submitting', 'submitted', 'running')
+`
+
+type AttemptSupersedeParams struct {
+	ErrorMessage string
+	WatchSeconds float64
+	ServerID     uuid.UUID
+	Owner        uuid.UUID
+	Fence        int64
+	PromptID     uuid.UUID
+}
+
+// AttemptSupersede ends the live attempt of an image whose earlier, lost attempt has succeeded
+// first. It stays on watch, where its own server takes it out of ComfyUI. One whose files are being
+// stored already is left alone. AttemptAdopt follows in the same transaction.
+func (q *Queries) AttemptSupersede(ctx context.Context, arg AttemptSupersedeParams) error {
+	_, err := q.db.Exec(ctx, attemptSupersede,
+		arg.ErrorMessage,
+		arg.WatchSeconds,
+		arg.ServerID,
+		arg.Owner,
+		arg.Fence,
+		arg.PromptID,
+	)
+	return err
+}
+
+const attemptUnwatch = `-- name: AttemptUnwatch :exec
+WITH lease AS (
+    SELECT s.id FROM servers s
+    WHERE s.id = $2 AND s.owner = $3::uuid AND s.fence = $4 AND s.lease_until > now()
+    FOR SHARE
+)
+UPDATE attempts a SET watch_until = NULL FROM lease WHERE a.prompt_id = $1
+`
+
+type AttemptUnwatchParams struct {
+	PromptID uuid.UUID
+	ServerID uuid.UUID
+	Owner    uuid.UUID
+	Fence    int64
+}
+
+// AttemptUnwatch ends the watch over attempts whose fate is known.
+func (q *Queries) AttemptUnwatch(ctx context.Context, arg AttemptUnwatchParams) error {
+	_, err := q.db.Exec(ctx, attemptUnwatch,
+		arg.PromptID,
+		arg.ServerID,
+		arg.Owner,
+		arg.Fence,
+	)
+	return err
+}
+
 const attemptsInside = `-- name: AttemptsInside :many
-SELECT a.prompt_id, a.generation_id, a.image_index, a.number, a.state, a.graph, a.running_at,
+SELECT a.prompt_id, a.generation_id, a.image_index, a.number, a.state, a.graph, a.running_at, a.steps_done, a.steps_planned,
        extract(epoch FROM now() - a.created_at)::double precision AS age_seconds,
        coalesce(past.losses, 0)::integer AS losses,
-       coalesce(past.crashes, 0)::integer AS crashes
+       coalesce(past.crashes, 0)::integer AS crashes,
+       coalesce(past.out_of_memory, 0)::integer AS out_of_memory
 FROM attempts a
 LEFT JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE p.loss_reason = 'absent') AS losses,
-           count(*) FILTER (WHERE p.loss_reason = 'absent' AND p.was_running) AS crashes
+    SELECT count(*) FILTER (WHERE p.loss_reason IN ('absent', 'unreachable')) AS losses,
+           count(*) FILTER (WHERE p.loss_reason IN ('absent', 'unreachable') AND p.was_running) AS crashes,
+           count(*) FILTER (WHERE p.retry_reason = 'out_of_memory') AS out_of_memory
     FROM attempts p WHERE p.generation_id = a.generation_id AND p.image_index = a.image_index
 ) past ON true
 WHERE a.server_id = $1 AND a.state IN ('submitting', 'submitted', 'running')
@@ -556,9 +739,12 @@ type AttemptsInsideRow struct {
 	State        string
 	Graph        []byte
 	RunningAt    *time.Time
+	StepsDone    int32
+	StepsPlanned int32
 	AgeSeconds   float64
 	Losses       int32
 	Crashes      int32
+	OutOfMemory  int32
 }
 
 // AttemptsInside reads the attempts of a server that may be inside its ComfyUI: what a new owner
@@ -580,9 +766,12 @@ func (q *Queries) AttemptsInside(ctx context.Context, serverID uuid.UUID) ([]Att
 			&i.State,
 			&i.Graph,
 			&i.RunningAt,
+			&i.StepsDone,
+			&i.StepsPlanned,
 			&i.AgeSeconds,
 			&i.Losses,
 			&i.Crashes,
+			&i.OutOfMemory,
 		); err != nil {
 			return nil, err
 		}
@@ -595,8 +784,9 @@ func (q *Queries) AttemptsInside(ctx context.Context, serverID uuid.UUID) ([]Att
 }
 
 const attemptsOf = `-- name: AttemptsOf :many
-SELECT a.prompt_id, a.image_index, a.number, s.name AS server, a.state, a.loss_reason, a.error_message, a.error_detail,
-       a.graph, a.created_at, a.submitted_at, a.running_at, a.sampling_at, a.finalizing_at, a.finished_at
+SELECT a.prompt_id, a.image_index, a.number, s.name AS server, a.state, a.loss_reason, a.retry_reason,
+       a.error_message, a.error_detail, a.graph, a.created_at, a.submitted_at, a.running_at, a.sampling_at,
+       a.finalizing_at, a.adopted_at, a.finished_at
 FROM attempts a JOIN servers s ON s.id = a.server_id
 WHERE a.generation_id = $1
 ORDER BY a.created_at, a.image_index, a.number
@@ -609,6 +799,7 @@ type AttemptsOfRow struct {
 	Server       string
 	State        string
 	LossReason   string
+	RetryReason  string
 	ErrorMessage string
 	ErrorDetail  string
 	Graph        []byte
@@ -617,6 +808,7 @@ type AttemptsOfRow struct {
 	RunningAt    *time.Time
 	SamplingAt   *time.Time
 	FinalizingAt *time.Time
+	AdoptedAt    *time.Time
 	FinishedAt   *time.Time
 }
 
@@ -637,6 +829,7 @@ func (q *Queries) AttemptsOf(ctx context.Context, generationID uuid.UUID) ([]Att
 			&i.Server,
 			&i.State,
 			&i.LossReason,
+			&i.RetryReason,
 			&i.ErrorMessage,
 			&i.ErrorDetail,
 			&i.Graph,
@@ -645,6 +838,7 @@ func (q *Queries) AttemptsOf(ctx context.Context, generationID uuid.UUID) ([]Att
 			&i.RunningAt,
 			&i.SamplingAt,
 			&i.FinalizingAt,
+			&i.AdoptedAt,
 			&i.FinishedAt,
 		); err != nil {
 			return nil, err
@@ -678,6 +872,54 @@ func (q *Queries) AttemptsOfDisabled(ctx context.Context) ([]AttemptsOfDisabledR
 	for rows.Next() {
 		var i AttemptsOfDisabledRow
 		if err := rows.Scan(&i.PromptID, &i.ServerID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const attemptsOnWatch = `-- name: AttemptsOnWatch :many
+SELECT a.prompt_id, a.generation_id, a.image_index, a.state,
+       (i.status IN ('pending', 'generating'))::boolean AS needed
+FROM attempts a JOIN images i ON i.generation_id = a.generation_id AND i.index = a.image_index
+WHERE a.server_id = $1 AND a.watch_until > now()
+ORDER BY a.watch_until DESC LIMIT $2
+`
+
+type AttemptsOnWatchParams struct {
+	ServerID uuid.UUID
+	Count    int32
+}
+
+type AttemptsOnWatchRow struct {
+	PromptID     uuid.UUID
+	GenerationID uuid.UUID
+	ImageIndex   int32
+	State        string
+	Needed       bool
+}
+
+// AttemptsOnWatch reads what has ended for us and may yet turn up in a server, newest first.
+func (q *Queries) AttemptsOnWatch(ctx context.Context, arg AttemptsOnWatchParams) ([]AttemptsOnWatchRow, error) {
+	rows, err := q.db.Query(ctx, attemptsOnWatch, arg.ServerID, arg.Count)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []AttemptsOnWatchRow{}
+	for rows.Next() {
+		var i AttemptsOnWatchRow
+		if err := rows.Scan(
+			&i.PromptID,
+			&i.GenerationID,
+			&i.ImageIndex,
+			&i.State,
+			&i.Needed,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

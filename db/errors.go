@@ -33,12 +33,21 @@ const (
 	codeCrashShutdown     = "57P02"
 	codeCannotConnectNow  = "57P03"
 	classConnectionFailed = "08"
+	classData             = "22"
+	classIntegrity        = "23"
 )
 
 // Duplicate reports whether err is a violation of the unique index or constraint of that name.
 func Duplicate(err error, constraint string) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && pgErr.Code == codeUniqueViolation && pgErr.ConstraintName == constraint
+}
+
+// Refused reports whether err says that the database will never take what it was given, however
+// often it is asked: a value that no column of its type holds, or one that a constraint forbids.
+func Refused(err error) bool {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && len(pgErr.Code) == 5 && (pgErr.Code[:2] == classData || pgErr.Code[:2] == classIntegrity)
 }
 
 // Unavailable reports whether err says that the database cannot do this now, although nothing is

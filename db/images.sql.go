@@ -75,12 +75,14 @@ SELECT next.generation_id, next.user_id, next.prompt, next.negative_prompt, next
        next.index,
        coalesce(past.attempts, 0)::integer AS attempts,
        coalesce(past.losses, 0)::integer AS losses,
-       coalesce(past.crashes, 0)::integer AS crashes
+       coalesce(past.crashes, 0)::integer AS crashes,
+       coalesce(past.out_of_memory, 0)::integer AS out_of_memory
 FROM next
 LEFT JOIN LATERAL (
     SELECT max(a.number) AS attempts,
-           count(*) FILTER (WHERE a.loss_reason = 'absent') AS losses,
-           count(*) FILTER (WHERE a.loss_reason = 'absent' AND a.was_running) AS crashes
+           count(*) FILTER (WHERE a.loss_reason IN ('absent', 'unreachable')) AS losses,
+           count(*) FILTER (WHERE a.loss_reason IN ('absent', 'unreachable') AND a.was_running) AS crashes,
+           count(*) FILTER (WHERE a.retry_reason = 'out_of_memory') AS out_of_memory
     FROM attempts a WHERE a.generation_id = next.generation_id AND a.image_index = next.index
 ) past ON true
 `
@@ -96,6 +98,7 @@ type ImagePickRow struct {
 	Attempts       int32
 	Losses         int32
 	Crashes        int32
+	OutOfMemory    int32
 }
 
 // ImagePick locks the image that runs next: priority, then round robin over users, then age. An
@@ -116,6 +119,7 @@ func (q *Queries) ImagePick(ctx context.Context) (ImagePickRow, error) {
 		&i.Attempts,
 		&i.Losses,
 		&i.Crashes,
+		&i.OutOfMemory,
 	)
 	return i, err
 }
@@ -123,7 +127,8 @@ func (q *Queries) ImagePick(ctx context.Context) (ImagePickRow, error) {
 const imagesOf = `-- name: ImagesOf :many
 SELECT i.generation_id, i.index, i.seed, i.width, i.height, i.status, i.error_message, i.started_at, i.finished_at,
        coalesce(a.prompt_id::text, '')::text AS prompt_id,
-       coalesce(a.number, 0)::integer AS attempts,
+       coalesce(past.attempts, 0)::integer AS attempts,
+       coalesce(past.retry_reasons[1], '')::text AS retry_reason,
        coalesce(a.state, '')::text AS attempt_state,
        coalesce(a.steps_done, 0)::integer AS steps_done,
        coalesce(a.steps_planned, 0)::integer AS steps_planned,
@@ -131,9 +136,15 @@ SELECT i.generation_id, i.index, i.seed, i.width, i.height, i.status, i.error_me
        coalesce(s.name, '')::text AS server
 FROM images i
 LEFT JOIN LATERAL (
-    SELECT prompt_id, generation_id, image_index, number, server_id, fence, state, graph, result, was_running, loss_reason, error_message, error_detail, steps_done, steps_planned, created_at, submitted_at, running_at, sampling_at, finalizing_at, finished_at, reused FROM attempts WHERE attempts.generation_id = i.generation_id AND attempts.image_index = i.index
-    ORDER BY number DESC LIMIT 1
+    SELECT prompt_id, generation_id, image_index, number, server_id, fence, state, graph, result, was_running, loss_reason, error_message, error_detail, steps_done, steps_planned, created_at, submitted_at, running_at, sampling_at, finalizing_at, finished_at, reused, watch_until, adopted_at, retry_reason FROM attempts WHERE attempts.generation_id = i.generation_id AND attempts.image_index = i.index
+    ORDER BY state IN ('submitting', 'submitted', 'running', 'finalizing', 'succeeded') DESC, number DESC LIMIT 1
 ) a ON true
+LEFT JOIN LATERAL (
+    SELECT count(*) AS attempts,
+           array_agg(p.loss_reason || p.retry_reason ORDER BY p.number DESC)
+               FILTER (WHERE p.loss_reason || p.retry_reason <> '') AS retry_reasons
+    FROM attempts p WHERE p.generation_id = i.generation_id AND p.image_index = i.index
+) past ON true
 LEFT JOIN servers s ON s.id = a.server_id
 WHERE i.generation_id = ANY($1::uuid[])
 ORDER BY i.generation_id, i.index
@@ -151,6 +162,7 @@ type ImagesOfRow struct {
 	FinishedAt   *time.Time
 	PromptID     string
 	Attempts     int32
+	RetryReason  string
 	AttemptState string
 	StepsDone    int32
 	StepsPlanned int32
@@ -158,7 +170,9 @@ type ImagesOfRow struct {
 	Server       string
 }
 
-// ImagesOf reads the images of generations, each with its latest attempt.
+// ImagesOf reads the images of generations, each with its latest attempt; one that lives or has
+// succeeded comes before a later one that it has made needless. retry_reason is why the attempt
+// before the latest was not the last.
 func (q *Queries) ImagesOf(ctx context.Context, ids []uuid.UUID) ([]ImagesOfRow, error) {
 	rows, err := q.db.Query(ctx, imagesOf, ids)
 	if err != nil {
@@ -180,6 +194,7 @@ func (q *Queries) ImagesOf(ctx context.Context, ids []uuid.UUID) ([]ImagesOfRow,
 			&i.FinishedAt,
 			&i.PromptID,
 			&i.Attempts,
+			&i.RetryReason,
 			&i.AttemptState,
 			&i.StepsDone,
 			&i.StepsPlanned,

@@ -34,6 +34,9 @@ type Attempt struct {
 	FinalizingAt *time.Time
 	FinishedAt   *time.Time
 	Reused       bool
+	WatchUntil   *time.Time
+	AdoptedAt    *time.Time
+	RetryReason  string
 }
 
 type Event struct {

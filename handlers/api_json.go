@@ -41,6 +41,8 @@ type imageJSON struct {
 	Height          int           `json:"height"`
 	MIME            *string       `json:"mime"`
 	Outputs         []outputJSON  `json:"outputs"`
+	Attempts        int           `json:"attempts"`    // how often it was sent
+	RetryReason     *string       `json:"retryReason"` // why more than once
 }
 
 type outputJSON struct {
@@ -122,6 +124,7 @@ func newImageJSON(paths views.Paths, id string, image *studio.Image) imageJSON {
 	shown := imageJSON{
 		Index: image.Index, Status: image.Status, ComfyUIPromptID: known(image.PromptID), Seed: image.Seed,
 		Width: image.Width, Height: image.Height, Outputs: make([]outputJSON, 0, len(image.Outputs)),
+		Attempts: image.Attempts, RetryReason: known(image.RetryReason),
 	}
 	for i, o := range image.Outputs {
 		out := outputJSON{Node: o.Node, Kind: o.Kind, URL: paths.Output(id, image.Index, o.Index), MIME: o.MIME}

@@ -116,7 +116,8 @@ func TestGenerationShape(t *testing.T) {
 		"images": []any{map[string]any{
 			"index": 1.0, "status": "pending", "comfyuiPromptId": nil, "seed": 18446744073709551615.0, "url": at, "thumbnailUrl": at + "/thumbnail",
 			"width": 512.0, "height": 512.0, "mime": "image/png",
-			"outputs": []any{map[string]any{"node": "9", "kind": "image", "url": at, "thumbnailUrl": at + "/thumbnail", "mime": "image/png"}},
+			"outputs":  []any{map[string]any{"node": "9", "kind": "image", "url": at, "thumbnailUrl": at + "/thumbnail", "mime": "image/png"}},
+			"attempts": 1.0, "retryReason": nil,
 		}},
 		"progress": map[string]any{
 			"currentStep": 0.0, "totalSteps": 0.0, "percentage": 0.0, "status": "Position 2 in the queue", "phase": "queued", "overall": 0.0,

@@ -118,7 +118,7 @@ var barPaces = []int{100, 200, 400, 800, 1600, 3200}
 // take a full bar for the end, so the last hundredth waits for that: decoding and storing follow.
 func progressView(p studio.Progress) views.Progress {
 	shown := views.Progress{
-		Phase: string(p.Phase), Line: p.Status, Percent: p.Percentage, Cancelling: p.Cancelling,
+		Phase: string(p.Phase), Line: p.Status, Percent: p.Percentage, Cancelling: p.Cancelling, Retry: p.Retry,
 		Known: p.Phase == comfy.PhaseComplete ||
 			!p.Reused && p.TotalSteps > 0 && (p.Phase == comfy.PhaseInference || p.Phase == comfy.PhaseFinishing ||
 				p.Phase == comfy.PhaseSetup && p.CurrentStep > 0), // of a later image: the first ones count
@@ -199,14 +199,17 @@ func valueText(value any) string {
 // recordOf is the record of a generation, attempt by attempt.
 func recordOf(attempts []studio.Attempt) views.Record {
 	var record views.Record
-	for _, a := range attempts {
+	again := make(map[int]string) // by image: why its next attempt was made
+	for i := range attempts {
+		a := &attempts[i]
 		shown := views.Attempt{
 			PromptID: a.PromptID, ImageIndex: a.ImageIndex, Number: a.Number, Server: a.Server,
-			State: a.State, Error: a.ErrorMessage, Detail: a.ErrorDetail, Graph: indented(a.Graph),
+			State: a.State, Why: again[a.ImageIndex], Error: a.ErrorMessage, Detail: a.ErrorDetail, Graph: indented(a.Graph),
 		}
-		if a.LossReason != "" && shown.Error == "" {
-			shown.Error = a.LossReason
+		if shown.Error == "" {
+			shown.Error = a.Loss()
 		}
+		again[a.ImageIndex] = a.Again()
 		before := a.CreatedAt
 		for _, moment := range []struct {
 			name string
@@ -216,6 +219,7 @@ func recordOf(attempts []studio.Attempt) views.Record {
 			{"Accepted by ComfyUI", a.SubmittedAt},
 			{"Running", a.RunningAt},
 			{"First step", a.SamplingAt},
+			{"Found, having been taken for lost", a.AdoptedAt},
 			{"Done in ComfyUI", a.FinalizingAt},
 			{"Ended", a.FinishedAt},
 		} {
@@ -256,6 +260,31 @@ func (s *Server) stripView(o *studio.Overview) views.Strip {
 		strip.Recent = append(strip.Recent, s.stateView(state))
 	}
 	return strip
+}
+
+// serversView is every server with its state.
+func (s *Server) serversView(o *studio.Overview) views.ServersView {
+	view := views.ServersView{Now: o.At}
+	running := map[string]string{} // prompt_id to generation
+	for _, state := range o.Live {
+		for _, image := range state.Generation.Images {
+			if image.PromptID != "" {
+				running[image.PromptID] = state.Generation.ID.String()
+			}
+		}
+	}
+	for _, server := range o.Servers {
+		shown := views.Server{
+			Name: server.Name, URL: server.URL, State: string(server.State), Demo: server.Demo,
+			Version: server.Version, Device: server.Device, VRAMFree: server.VRAMFree, VRAMTotal: server.VRAMTotal,
+			Queue: server.Queue, Error: server.LastError, LastSeen: server.LastSeen,
+		}
+		if id, ok := running[server.Running]; ok {
+			shown.Running = s.paths.Generation(id)
+		}
+		view.Servers = append(view.Servers, shown)
+	}
+	return view
 }
 
 // formValue is how a default is typed into a form.

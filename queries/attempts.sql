@@ -93,7 +93,8 @@ FROM image WHERE g.id = image.generation_id
 RETURNING g.rev, g.updated_at, image.started_at;
 
 -- AttemptEnd ends an attempt that gave nothing: failed, cancelled or lost. The image ends with
--- it, or goes back into the queue (image_status pending) unless a cancellation was asked for.
+-- it, or goes back into the queue (image_status pending) unless a cancellation was asked for. What
+-- may yet turn up in ComfyUI stays on watch for a time.
 -- name: AttemptEnd :one
 WITH lease AS (
     SELECT s.id FROM servers s
@@ -104,8 +105,9 @@ WITH lease AS (
     WHERE a.prompt_id = @prompt_id FOR UPDATE OF g
 ), attempt AS (
     UPDATE attempts a SET state = @state, finished_at = now(), loss_reason = @loss_reason,
-        error_message = @error_message, error_detail = @error_detail,
-        steps_done = @steps_done, steps_planned = @steps_planned
+        retry_reason = @retry_reason, error_message = @error_message, error_detail = @error_detail,
+        steps_done = @steps_done, steps_planned = @steps_planned,
+        watch_until = CASE WHEN @watch_seconds::float8 > 0 THEN now() + interval '1 second' * @watch_seconds::float8 END
     FROM lease, generation
     WHERE a.prompt_id = @prompt_id AND a.state IN ('submitting', 'submitted', 'running')
     RETURNING a.generation_id, a.image_index
@@ -116,7 +118,7 @@ WITH lease AS (
         finished_at = CASE WHEN @image_status::text = 'pending' AND generation.cancel_requested_at IS NULL
                            THEN NULL ELSE now() END,
         started_at = CASE WHEN @image_status::text = 'pending' THEN NULL ELSE i.started_at END,
-        error_message = @error_message
+        error_message = CASE WHEN @image_status::text = 'pending' THEN '' ELSE @error_message END
     FROM attempt, generation
     WHERE i.generation_id = attempt.generation_id AND i.index = attempt.image_index AND i.status = 'generating'
     RETURNING i.generation_id, i.status, (i.status <> 'pending')::integer AS ended
@@ -189,7 +191,7 @@ WITH generation AS (
         finished_at = CASE WHEN @image_status::text = 'pending' AND generation.cancel_requested_at IS NULL
                            THEN NULL ELSE now() END,
         started_at = CASE WHEN @image_status::text = 'pending' THEN NULL ELSE i.started_at END,
-        error_message = @error_message
+        error_message = CASE WHEN @image_status::text = 'pending' THEN '' ELSE @error_message END
     FROM attempt, generation
     WHERE i.generation_id = attempt.generation_id AND i.index = attempt.image_index AND i.status = 'generating'
     RETURNING i.generation_id, i.status, (i.status <> 'pending')::integer AS ended
@@ -214,17 +216,104 @@ SELECT a.prompt_id, a.generation_id, a.image_index, a.state, a.result, a.server_
 FROM attempts a JOIN servers s ON s.id = a.server_id
 WHERE a.prompt_id = @prompt_id;
 
+-- AttemptProgress keeps how far a prompt is, for whoever comes after us. It is no change that
+-- anybody is told of, and where it fails nothing is lost.
+-- name: AttemptProgress :exec
+WITH lease AS (
+    SELECT s.id FROM servers s
+    WHERE s.id = @server_id AND s.owner = @owner::uuid AND s.fence = @fence AND s.lease_until > now()
+    FOR SHARE
+)
+UPDATE attempts a SET steps_done = @steps_done, steps_planned = @steps_planned
+FROM lease WHERE a.prompt_id = @prompt_id AND a.state = 'running';
+
+-- AttemptLive tells whether an attempt has not ended yet.
+-- name: AttemptLive :one
+SELECT EXISTS (
+    SELECT FROM attempts WHERE prompt_id = @prompt_id AND state IN ('submitting', 'submitted', 'running', 'finalizing')
+) AS live;
+
+-- AttemptsOnWatch reads what has ended for us and may yet turn up in a server, newest first.
+-- name: AttemptsOnWatch :many
+SELECT a.prompt_id, a.generation_id, a.image_index, a.state,
+       (i.status IN ('pending', 'generating'))::boolean AS needed
+FROM attempts a JOIN images i ON i.generation_id = a.generation_id AND i.index = a.image_index
+WHERE a.server_id = @server_id AND a.watch_until > now()
+ORDER BY a.watch_until DESC LIMIT @count;
+
+-- AttemptUnwatch ends the watch over attempts whose fate is known.
+-- name: AttemptUnwatch :exec
+WITH lease AS (
+    SELECT s.id FROM servers s
+    WHERE s.id = @server_id AND s.owner = @owner::uuid AND s.fence = @fence AND s.lease_until > now()
+    FOR SHARE
+)
+UPDATE attempts a SET watch_until = NULL FROM lease WHERE a.prompt_id = @prompt_id;
+
+-- AttemptSupersede ends the live attempt of an image whose earlier, lost attempt has succeeded
+-- first. It stays on watch, where its own server takes it out of ComfyUI. One whose files are being
+-- stored already is left alone. AttemptAdopt follows in the same transaction.
+-- name: AttemptSupersede :exec
+WITH lease AS (
+    SELECT s.id FROM servers s
+    WHERE s.id = @server_id AND s.owner = @owner::uuid AND s.fence = @fence AND s.lease_until > now()
+    FOR SHARE
+), lost AS (
+    SELECT a.generation_id, a.image_index, a.prompt_id FROM attempts a
+    WHERE a.prompt_id = @prompt_id AND a.state = 'lost' AND a.watch_until > now()
+), generation AS (
+    SELECT g.id FROM generations g JOIN lost ON g.id = lost.generation_id FOR UPDATE OF g
+)
+UPDATE attempts a SET state = 'cancelled', finished_at = now(), error_message = @error_message,
+    watch_until = now() + interval '1 second' * @watch_seconds::float8
+FROM lease, lost, generation
+WHERE a.generation_id = generation.id AND a.image_index = lost.image_index
+  AND a.state IN ('submitting', 'submitted', 'running');
+
+-- AttemptAdopt takes back the loss of an attempt that has succeeded after all, with the files that
+-- history names. No row: its image has ended, or another attempt's files are being stored.
+-- name: AttemptAdopt :one
+WITH lease AS (
+    SELECT s.id FROM servers s
+    WHERE s.id = @server_id AND s.owner = @owner AND s.fence = @fence AND s.lease_until > now()
+    FOR SHARE
+), generation AS (
+    SELECT g.id FROM generations g JOIN attempts a ON a.generation_id = g.id
+    WHERE a.prompt_id = @prompt_id FOR UPDATE OF g
+), attempt AS (
+    UPDATE attempts a SET state = 'finalizing', was_running = true, result = @result, finalizing_at = now(),
+        adopted_at = now(), finished_at = NULL, watch_until = NULL, loss_reason = '', error_message = '', error_detail = '',
+        submitted_at = coalesce(a.submitted_at, now()), running_at = coalesce(a.running_at, now())
+    FROM lease, generation
+    WHERE a.prompt_id = @prompt_id AND a.state = 'lost' AND a.watch_until > now()
+      AND EXISTS (SELECT FROM images i WHERE i.generation_id = a.generation_id AND i.index = a.image_index
+                  AND i.status IN ('pending', 'generating'))
+      AND NOT EXISTS (SELECT FROM attempts other
+                      WHERE other.generation_id = a.generation_id AND other.image_index = a.image_index
+                        AND other.state IN ('submitting', 'submitted', 'running', 'finalizing'))
+    RETURNING a.generation_id, a.image_index, a.running_at
+), image AS (
+    UPDATE images i SET status = 'generating', started_at = attempt.running_at, error_message = ''
+    FROM attempt WHERE i.generation_id = attempt.generation_id AND i.index = attempt.image_index
+    RETURNING i.generation_id, i.started_at
+)
+UPDATE generations g SET status = 'generating', origin = @owner
+FROM image WHERE g.id = image.generation_id
+RETURNING g.rev, g.updated_at, image.started_at;
+
 -- AttemptsInside reads the attempts of a server that may be inside its ComfyUI: what a new owner
 -- of the lease looks up before it submits anything.
 -- name: AttemptsInside :many
-SELECT a.prompt_id, a.generation_id, a.image_index, a.number, a.state, a.graph, a.running_at,
+SELECT a.prompt_id, a.generation_id, a.image_index, a.number, a.state, a.graph, a.running_at, a.steps_done, a.steps_planned,
        extract(epoch FROM now() - a.created_at)::double precision AS age_seconds,
        coalesce(past.losses, 0)::integer AS losses,
-       coalesce(past.crashes, 0)::integer AS crashes
+       coalesce(past.crashes, 0)::integer AS crashes,
+       coalesce(past.out_of_memory, 0)::integer AS out_of_memory
 FROM attempts a
 LEFT JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE p.loss_reason = 'absent') AS losses,
-           count(*) FILTER (WHERE p.loss_reason = 'absent' AND p.was_running) AS crashes
+    SELECT count(*) FILTER (WHERE p.loss_reason IN ('absent', 'unreachable')) AS losses,
+           count(*) FILTER (WHERE p.loss_reason IN ('absent', 'unreachable') AND p.was_running) AS crashes,
+           count(*) FILTER (WHERE p.retry_reason = 'out_of_memory') AS out_of_memory
     FROM attempts p WHERE p.generation_id = a.generation_id AND p.image_index = a.image_index
 ) past ON true
 WHERE a.server_id = @server_id AND a.state IN ('submitting', 'submitted', 'running')
@@ -241,8 +330,9 @@ SELECT prompt_id FROM attempts WHERE state = 'finalizing' AND finalizing_at < no
 
 -- AttemptsOf is the record of a generation, oldest first.
 -- name: AttemptsOf :many
-SELECT a.prompt_id, a.image_index, a.number, s.name AS server, a.state, a.loss_reason, a.error_message, a.error_detail,
-       a.graph, a.created_at, a.submitted_at, a.running_at, a.sampling_at, a.finalizing_at, a.finished_at
+SELECT a.prompt_id, a.image_index, a.number, s.name AS server, a.state, a.loss_reason, a.retry_reason,
+       a.error_message, a.error_detail, a.graph, a.created_at, a.submitted_at, a.running_at, a.sampling_at,
+       a.finalizing_at, a.adopted_at, a.finished_at
 FROM attempts a JOIN servers s ON s.id = a.server_id
 WHERE a.generation_id = @generation_id
 ORDER BY a.created_at, a.image_index, a.number;

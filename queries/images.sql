@@ -1,8 +1,11 @@
--- ImagesOf reads the images of generations, each with its latest attempt.
+-- ImagesOf reads the images of generations, each with its latest attempt; one that lives or has
+-- succeeded comes before a later one that it has made needless. retry_reason is why the attempt
+-- before the latest was not the last.
 -- name: ImagesOf :many
 SELECT i.generation_id, i.index, i.seed, i.width, i.height, i.status, i.error_message, i.started_at, i.finished_at,
        coalesce(a.prompt_id::text, '')::text AS prompt_id,
-       coalesce(a.number, 0)::integer AS attempts,
+       coalesce(past.attempts, 0)::integer AS attempts,
+       coalesce(past.retry_reasons[1], '')::text AS retry_reason,
        coalesce(a.state, '')::text AS attempt_state,
        coalesce(a.steps_done, 0)::integer AS steps_done,
        coalesce(a.steps_planned, 0)::integer AS steps_planned,
@@ -11,8 +14,14 @@ SELECT i.generation_id, i.index, i.seed, i.width, i.height, i.status, i.error_me
 FROM images i
 LEFT JOIN LATERAL (
     SELECT * FROM attempts WHERE attempts.generation_id = i.generation_id AND attempts.image_index = i.index
-    ORDER BY number DESC LIMIT 1
+    ORDER BY state IN ('submitting', 'submitted', 'running', 'finalizing', 'succeeded') DESC, number DESC LIMIT 1
 ) a ON true
+LEFT JOIN LATERAL (
+    SELECT count(*) AS attempts,
+           array_agg(p.loss_reason || p.retry_reason ORDER BY p.number DESC)
+               FILTER (WHERE p.loss_reason || p.retry_reason <> '') AS retry_reasons
+    FROM attempts p WHERE p.generation_id = i.generation_id AND p.image_index = i.index
+) past ON true
 LEFT JOIN servers s ON s.id = a.server_id
 WHERE i.generation_id = ANY(@ids::uuid[])
 ORDER BY i.generation_id, i.index;
@@ -36,12 +45,14 @@ SELECT next.generation_id, next.user_id, next.prompt, next.negative_prompt, next
        next.index,
        coalesce(past.attempts, 0)::integer AS attempts,
        coalesce(past.losses, 0)::integer AS losses,
-       coalesce(past.crashes, 0)::integer AS crashes
+       coalesce(past.crashes, 0)::integer AS crashes,
+       coalesce(past.out_of_memory, 0)::integer AS out_of_memory
 FROM next
 LEFT JOIN LATERAL (
     SELECT max(a.number) AS attempts,
-           count(*) FILTER (WHERE a.loss_reason = 'absent') AS losses,
-           count(*) FILTER (WHERE a.loss_reason = 'absent' AND a.was_running) AS crashes
+           count(*) FILTER (WHERE a.loss_reason IN ('absent', 'unreachable')) AS losses,
+           count(*) FILTER (WHERE a.loss_reason IN ('absent', 'unreachable') AND a.was_running) AS crashes,
+           count(*) FILTER (WHERE a.retry_reason = 'out_of_memory') AS out_of_memory
     FROM attempts a WHERE a.generation_id = next.generation_id AND a.image_index = next.index
 ) past ON true;
 

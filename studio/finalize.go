@@ -92,7 +92,8 @@ func (w *finalizer) Work(ctx context.Context, job *river.Job[finalizeArgs]) erro
 			Do: endFailed, Code: codeNoOutputs,
 			Message: "ComfyUI finished without giving a picture.", Detail: err.Error(),
 		})
-	case job.Attempt >= job.MaxAttempts:
+	case db.Refused(err), job.Attempt >= job.MaxAttempts:
+		s.logger.ErrorContext(ctx, "files cannot be stored", "prompt_id", row.PromptID, "err", err)
 		return s.giveUp(ctx, row, verdict{
 			Do: endFailed, Code: codeStorage,
 			Message: "Its pictures could not be stored.", Detail: err.Error(),
@@ -315,7 +316,7 @@ func (s *Studio) giveUp(ctx context.Context, row db.AttemptForJobRow, v verdict)
 		if image.Status.Ended() {
 			image.FinishedAt = &ended.UpdatedAt
 		} else {
-			image.StartedAt = nil
+			image.putBack(v.Reason)
 		}
 		g.endWith(Status(ended.Status), ended.UpdatedAt, v.Code, v.Message)
 	})

@@ -34,6 +34,7 @@ type follower struct {
 
 	// Of the goroutine alone.
 	life   life
+	steps  steps     // as last kept in the database
 	fresh  bool      // not posted yet
 	behind bool      // taken over, and not found out about yet
 	asked  time.Time // when ComfyUI was last asked to cancel it
@@ -54,6 +55,8 @@ func (f *follower) run(ctx context.Context) error {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	note := time.NewTicker(f.hold.studio.timing.NoteStep)
+	defer note.Stop()
 	if !f.look.Load() {
 		timer.Reset(f.rest(comfy.Lookup{}, nil))
 	}
@@ -62,6 +65,9 @@ func (f *follower) run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-note.C:
+			f.noteSteps(ctx)
+			continue
 		case <-f.wake:
 			due = f.look.Load()
 		case <-timer.C:
@@ -110,6 +116,10 @@ func (f *follower) listen(ctx context.Context) (over bool, err error) {
 // look again.
 func (f *follower) inspect(ctx context.Context) (over bool, next time.Duration, err error) {
 	h := f.hold
+	if f.superseded(ctx) {
+		f.dismiss()
+		return true, 0, nil
+	}
 	if f.life.Cancel && time.Since(f.asked) >= h.studio.timing.AskAgain {
 		// Asked again for as long as it goes on: an interrupt in a prompt's first moment is lost.
 		f.asked = time.Now()
@@ -132,6 +142,12 @@ func (f *follower) inspect(ctx context.Context) (over bool, next time.Duration, 
 	}
 	var v verdict
 	f.life, v = decide(f.life, found, time.Now(), h.studio.timing)
+	if v.Do == endRetried {
+		// Done as soon as its worker is idle, and so before the image comes there again.
+		if err := h.client.Free(ctx); err != nil && ctx.Err() == nil {
+			h.logger.Warn("could not have memory freed", "prompt_id", f.promptID, "err", err)
+		}
+	}
 	if over, err = f.act(ctx, v); over || err != nil {
 		return over, 0, err
 	}
@@ -173,8 +189,9 @@ func (f *follower) rest(found comfy.Lookup, err error) time.Duration {
 // shortestLook is the least time between two looks at the same prompt.
 const shortestLook = 50 * time.Millisecond
 
-// act stores what a verdict says, as often as it takes while the lease is ours. over is true when
-// the attempt has left this supervisor.
+// act stores what a verdict says, as often as it takes while the lease is ours. What the database
+// refuses for what it says would be refused for ever: then the attempt is given up, in plain words.
+// over is true when the attempt has left this supervisor.
 func (f *follower) act(ctx context.Context, v verdict) (over bool, err error) {
 	if v.Do == wait {
 		return false, nil
@@ -188,8 +205,24 @@ func (f *follower) act(ctx context.Context, v verdict) (over bool, err error) {
 		case ctx.Err() != nil:
 			return true, nil
 		case errors.Is(err, db.ErrNotFound):
-			f.hold.studio.counters.FenceRejections.Add(1)
-			return true, fmt.Errorf("%w: attempt %s was not ours to change", errLeaseLost, f.promptID)
+			live, asked := f.hold.studio.queries.AttemptLive(ctx, f.prompt)
+			if asked == nil && live {
+				f.hold.studio.counters.FenceRejections.Add(1)
+				return true, fmt.Errorf("%w: attempt %s was not ours to change", errLeaseLost, f.promptID)
+			}
+			if asked == nil {
+				f.dismiss()
+				return true, nil
+			}
+		case db.Refused(err):
+			f.hold.logger.Error("the database refuses what became of a prompt", "prompt_id", f.promptID, "err", err)
+			if v.Code == codeUnstorable {
+				return true, nil // nor does it take the plain words: whoever comes next looks again
+			}
+			v = verdict{
+				Do: endFailed, Code: codeUnstorable, Watch: true,
+				Message: "Easel could not store what ComfyUI said about this.", Detail: err.Error(),
+			}
 		}
 		f.hold.logger.Warn("could not store what became of a prompt", "prompt_id", f.promptID, "err", err, "retry_in", pause)
 		if !sleep(ctx, pause) {
@@ -208,4 +241,38 @@ func (f *follower) store(ctx context.Context, v verdict) (over bool, err error) 
 		return true, f.storeFinalizing(ctx, v)
 	}
 	return true, f.storeEnd(ctx, v)
+}
+
+// steps is how far a prompt is.
+type steps struct{ done, planned int }
+
+// progress is how far the prompt is as its tracker knows, and at least as far as was kept before a
+// restart of ours.
+func (f *follower) progress() steps {
+	s, _ := f.hold.tracker.Snapshot(f.promptID)
+	now := steps{s.StepsDone, s.StepsPlanned}
+	if now.done < f.steps.done {
+		return f.steps
+	}
+	return now
+}
+
+// noteSteps keeps how far the prompt is, so that a restart of ours does not forget it. It is worth
+// no second try.
+func (f *follower) noteSteps(ctx context.Context) {
+	h, now := f.hold, f.progress()
+	if f.life.State != attemptRunning || now == f.steps || now.done == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.studio.timing.NoteStep)
+	defer cancel()
+	err := h.studio.queries.AttemptProgress(ctx, db.AttemptProgressParams{
+		ServerID: h.server.ID, Owner: h.lease.owner, Fence: h.lease.fence, PromptID: f.prompt,
+		StepsDone: int32(now.done), StepsPlanned: int32(now.planned), //nolint:gosec // steps
+	})
+	if err != nil {
+		h.logger.Debug("could not keep how far a prompt is", "prompt_id", f.promptID, "err", err)
+		return
+	}
+	f.steps = now
 }

@@ -62,6 +62,7 @@ type Image struct {
 	Server        string // name of the server of the latest attempt
 	AttemptState  string // finer state of the latest attempt: submitting, submitted, running, finalizing, ...
 	Attempts      int    // how many there were
+	RetryReason   string // in words, why there was more than one, or will be; empty: there was not
 	ErrorMessage  string
 	StepsDone     int // sampler steps of the latest attempt, as they were when it ended; 0 before
 	StepsPlanned  int
@@ -92,6 +93,7 @@ type Attempt struct {
 	Server       string
 	State        string
 	LossReason   string
+	RetryReason  string // why the image was put back into the queue although this was not lost
 	ErrorMessage string
 	ErrorDetail  string // node and exception as ComfyUI told; may hold paths of the server
 	Graph        []byte // the exact graph sent, API format
@@ -100,7 +102,13 @@ type Attempt struct {
 	RunningAt    *time.Time // execution began
 	SamplingAt   *time.Time // first sampler step
 	FinalizingAt *time.Time // ComfyUI was done
+	AdoptedAt    *time.Time // it had been taken for lost until then
 	FinishedAt   *time.Time // files stored, or the end of another kind
+}
+
+// putBack takes in that the image is in the queue again. reason is that of its last attempt.
+func (i *Image) putBack(reason string) {
+	i.StartedAt, i.ErrorMessage, i.RetryReason = nil, "", retryWords(reason)
 }
 
 // endWith takes in what the end of an image made of its generation. code and message are those of

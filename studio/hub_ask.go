@@ -35,6 +35,16 @@ func (h *hub) generation(id uuid.UUID) (Generation, bool) {
 	return r.generation.clone(), true
 }
 
+// prompt is the prompt_id of an image's attempt, as far as memory knows it; empty: not at all.
+func (h *hub) prompt(id uuid.UUID, image int) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r, ok := h.records[id]; ok && image <= len(r.generation.Images) {
+		return r.generation.Images[image-1].PromptID
+	}
+	return ""
+}
+
 // cancelling reports whether somebody has asked for the end of a live generation.
 func (h *hub) cancelling(id uuid.UUID) bool {
 	h.mu.Lock()

@@ -99,7 +99,7 @@ func (g *Generation) showFailure() {
 }
 
 func imageOf(row db.ImagesOfRow) Image {
-	return Image{
+	image := Image{
 		Index: int(row.Index), Status: Status(row.Status), Seed: uint64(row.Seed),
 		Width: int(row.Width), Height: int(row.Height),
 		PromptID: row.PromptID, Server: row.Server,
@@ -108,6 +108,10 @@ func imageOf(row db.ImagesOfRow) Image {
 		StepsDone:    int(row.StepsDone), StepsPlanned: int(row.StepsPlanned), Reused: row.Reused,
 		StartedAt: row.StartedAt, FinishedAt: row.FinishedAt,
 	}
+	if image.Attempts > 1 || image.Attempts == 1 && !image.Status.Ended() {
+		image.RetryReason = retryWords(row.RetryReason)
+	}
+	return image
 }
 
 func outputOf(row db.OutputsOfRow) Output {

@@ -81,10 +81,10 @@ func (s *Studio) Attempts(ctx context.Context, id uuid.UUID) ([]Attempt, error) 
 	for i, row := range rows {
 		attempts[i] = Attempt{
 			PromptID: row.PromptID.String(), ImageIndex: int(row.ImageIndex), Number: int(row.Number),
-			Server: row.Server, State: row.State, LossReason: row.LossReason,
+			Server: row.Server, State: row.State, LossReason: row.LossReason, RetryReason: row.RetryReason,
 			ErrorMessage: row.ErrorMessage, ErrorDetail: row.ErrorDetail, Graph: row.Graph,
 			CreatedAt: row.CreatedAt, SubmittedAt: row.SubmittedAt, RunningAt: row.RunningAt,
-			SamplingAt: row.SamplingAt, FinalizingAt: row.FinalizingAt, FinishedAt: row.FinishedAt,
+			SamplingAt: row.SamplingAt, FinalizingAt: row.FinalizingAt, AdoptedAt: row.AdoptedAt, FinishedAt: row.FinishedAt,
 		}
 	}
 	return attempts, nil

@@ -1,6 +1,7 @@
 package studio
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -43,6 +44,7 @@ func progressOf(g *Generation, prev *State, snapshot func(string) (comfy.Progres
 		whole.Phase, whole.Status = comfy.PhaseSetup, nextImage(g)
 	default:
 		whole.Phase, whole.Status, whole.QueuePosition = comfy.PhaseQueued, queued(position), position
+		whole.Retry = firstRetry(images)
 	}
 	whole.Cancelling = g.CancelRequestedAt != nil && !g.Status.Ended()
 	whole.expect(g, images, position, learned)
@@ -98,12 +100,15 @@ func imageProgress(g *Generation, image *Image, s comfy.Progress, tracked bool, 
 		return p, 1
 	case Pending:
 		p.Phase, p.Status, p.QueuePosition = comfy.PhaseQueued, queued(position), position
+		p.Retry = image.RetryReason
 		return p, 0
 	}
 	p.Phase = phaseOfAttempt(image.AttemptState, s.Phase)
+	p.Retry = image.RetryReason
 	if tracked {
 		p.take(&s, learned)
 	}
+	kept := p.atLeast(image)
 	switch p.Phase {
 	case comfy.PhaseQueued:
 		p.Status, p.QueuePosition = queued(position), position
@@ -111,11 +116,26 @@ func imageProgress(g *Generation, image *Image, s comfy.Progress, tracked bool, 
 		p.Status = finishing(&s, image.AttemptState)
 	default:
 		p.Status = statusLine(&s, p.Phase)
+		if kept && s.Steps == 0 {
+			p.Phase, p.Status = comfy.PhaseInference, fmt.Sprintf("Step %d of %d", p.CurrentStep, p.TotalSteps)
+		}
 	}
 	if p.Cancelling {
 		p.Status = "Cancelling"
 	}
-	return p, s.Fraction
+	return p, max(s.Fraction, float64(p.Overall)/100)
+}
+
+// atLeast holds p to what was kept of a prompt that runs, which is more than a tracker knows that
+// came after a restart of ours. kept is true when it was.
+func (p *Progress) atLeast(image *Image) (kept bool) {
+	if !working(p.Phase) || image.StepsDone <= p.CurrentStep {
+		return false
+	}
+	p.CurrentStep, p.TotalSteps = image.StepsDone, max(image.StepsPlanned, image.StepsDone)
+	p.Percentage = min(percent(p.CurrentStep, p.TotalSteps), 99)
+	p.Overall = max(p.Overall, p.Percentage)
+	return true
 }
 
 // phaseOfAttempt settles where an attempt is: a tracker that missed the beginning knows less than
@@ -212,10 +232,20 @@ func (p *Progress) takeWords(image *Progress) {
 	p.Phase, p.Status, p.ImageIndex, p.QueuePosition = image.Phase, image.Status, image.ImageIndex, image.QueuePosition
 	p.Pass, p.Passes = image.Pass, image.Passes
 	p.Node, p.NodeTitle = image.Node, image.NodeTitle
-	p.StepTime, p.Reused = image.StepTime, image.Reused
+	p.StepTime, p.Reused, p.Retry = image.StepTime, image.Reused, image.Retry
 	if image.PreviewRev > 0 {
 		p.PreviewRev, p.PreviewImage = image.PreviewRev, image.PreviewImage
 	}
+}
+
+// firstRetry is why an image is waiting for another attempt.
+func firstRetry(images []ImageProgress) string {
+	for i := range images {
+		if images[i].Retry != "" {
+			return images[i].Retry
+		}
+	}
+	return ""
 }
 
 // expect foretells the end of the whole: what is left of the images at work, and the time of an

@@ -20,6 +20,8 @@ type pulse struct {
 	expected  time.Time // a status must come by then; zero: none is awaited
 	redials   int       // since the last event
 	retryAt   time.Time // when a stalled socket is tried again
+	redialled bool      // the connection is being given up by us
+	restarted bool      // it was ended by the other side, or could not be made: another process may answer next
 }
 
 // redialsUntilStalled is how many fresh connections without an event make a server stalled.
@@ -29,6 +31,10 @@ const redialsUntilStalled = 3
 func (p *pulse) connect(connected bool, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !connected {
+		p.restarted = !p.redialled
+		p.redialled = false
+	}
 	p.connected = connected
 	p.heard, p.expected = now, time.Time{}
 }
@@ -39,20 +45,25 @@ func (p *pulse) connect(connected bool, now time.Time) {
 func (p *pulse) unanswered(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.restarted = false
 	if p.redials > 0 {
 		p.redials++
 		p.retryAt = now.Add(p.timing.StalledRetry)
 	}
 }
 
-// hear notes a message. What greets every new connection shows nothing about later ones.
-func (p *pulse) hear(m comfy.Message, now time.Time) {
-	if isGreeting(m) {
-		return
-	}
+// hear notes a message. What greets every new connection shows nothing about later ones, but for an
+// answer to the hand-shake after ComfyUI itself was gone: it has restarted, which cures it. mended is
+// true when events arrive that did not before.
+func (p *pulse) hear(m comfy.Message, now time.Time) (mended bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.heard, p.expected, p.redials = now, time.Time{}, 0
+	if isGreeting(m) && (m.Type != comfy.TypeFeatureFlags || !p.restarted) {
+		return false
+	}
+	mended = p.redials >= redialsUntilStalled
+	p.heard, p.expected, p.redials, p.restarted = now, time.Time{}, 0, false
+	return mended
 }
 
 // isGreeting: ComfyUI sends these on each connect, even when no event will ever follow.
@@ -95,6 +106,7 @@ func (p *pulse) check(now time.Time, running bool) (redial bool) {
 	}
 	p.retryAt = now.Add(p.timing.StalledRetry)
 	p.heard, p.expected = now, time.Time{}
+	p.redialled = true
 	return true
 }
 

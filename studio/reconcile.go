@@ -20,14 +20,16 @@ type life struct {
 	AbsentAt time.Time // the first of them
 	Empty    int       // readings in which it had succeeded without a file
 
-	Losses  int // earlier attempts of its image that vanished
-	Crashes int // of those, the ones that were running
+	Losses      int // earlier attempts of its image that vanished
+	Crashes     int // of those, the ones that were running
+	OutOfMemory int // earlier attempts that failed for want of memory
 }
 
 // verdict is what has to be done about an attempt.
 type verdict struct {
 	Do      action
-	Reason  string // of a loss
+	Reason  string // of a loss, or of another try
+	Watch   bool   // ended for us, but it may turn up late
 	Code    string // of a failure
 	Message string // for visitors
 	Detail  string // for those who run the server
@@ -46,17 +48,23 @@ const (
 	fetch                        // it is done: have its files fetched
 	endFailed                    // attempt and image fail
 	endCancelled                 // attempt and image are cancelled, as was asked
+	endRetried                   // attempt failed, and is worth another: the image goes back into the queue
 	endInterrupted               // somebody else stopped it there: attempt cancelled, image failed
 	endLost                      // it is gone: the image goes back into the queue
 	endGone                      // it is gone once too often: attempt lost, image failed
 )
 
 // How often an image may vanish before it fails. A prompt that was running each time is taken for
-// the cause of the crash, and is not given a third chance.
+// the cause of the crash, and is not given a third chance. One that lacked memory is given a second
+// one after the server was asked to free some.
 const (
-	maxLosses  = 3
-	maxCrashes = 2
+	maxLosses      = 3
+	maxCrashes     = 2
+	maxOutOfMemory = 2
 )
+
+// crashesWords is said of a prompt that took ComfyUI down twice.
+const crashesWords = "ComfyUI went down twice while it worked on this; it is not tried again."
 
 // decide is the whole of what a look-up can lead to: from what is known of an attempt and what
 // ComfyUI says of it now, to what is known then and what is to be done. It reads no clock and
@@ -83,7 +91,11 @@ func decide(a life, l comfy.Lookup, now time.Time, t Timing) (life, verdict) {
 	case comfy.Succeeded:
 		return decideSucceeded(a, l)
 	case comfy.Failed:
-		return a, failure(l.Error)
+		v := failure(l.Error)
+		if l.Error != nil && isOutOfMemory(l.Error) && a.OutOfMemory+1 < maxOutOfMemory && !a.Cancel {
+			v.Do, v.Reason, v.Code = endRetried, retryMemory, ""
+		}
+		return a, v
 	case comfy.Interrupted:
 		if a.Cancel {
 			return a, verdict{Do: endCancelled}
@@ -102,26 +114,26 @@ func decideAbsent(a life, now time.Time, t Timing) (life, verdict) {
 	switch {
 	case a.Cancel && (a.Seen || settled):
 		// Nothing will be run again, so there is nothing to wait for once it was in there.
-		return a, verdict{Do: endCancelled}
+		return a, verdict{Do: endCancelled, Watch: true}
 	case !settled:
 		return a, verdict{}
 	case a.Refused && !a.Seen:
 		return a, verdict{
-			Do: endFailed, Code: codeRejected,
+			Do: endFailed, Code: codeRejected, Watch: true,
 			Message: "ComfyUI could not handle this workflow. Its own log says why.",
 		}
 	case a.State == attemptRunning && a.Crashes+1 >= maxCrashes:
 		return a, verdict{
-			Do: endGone, Reason: lossAbsent, Code: codeCrashes,
-			Message: "ComfyUI went down twice while it worked on this; it is not tried again.",
+			Do: endGone, Reason: lossAbsent, Code: codeCrashes, Watch: true,
+			Message: crashesWords,
 		}
 	case a.Losses+1 >= maxLosses:
 		return a, verdict{
-			Do: endGone, Reason: lossAbsent, Code: codeLost,
+			Do: endGone, Reason: lossAbsent, Code: codeLost, Watch: true,
 			Message: fmt.Sprintf("It vanished from ComfyUI's queue %d times; it is not tried again.", maxLosses),
 		}
 	}
-	return a, verdict{Do: endLost, Reason: lossAbsent}
+	return a, verdict{Do: endLost, Reason: lossAbsent, Watch: true}
 }
 
 // decideSucceeded takes the files that history names. An entry without any is read once more: it

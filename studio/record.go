@@ -76,13 +76,17 @@ func (f *follower) storeFinalizing(ctx context.Context, v verdict) error {
 	}
 	failpoint.Hit(failpoint.AfterHistory)
 	s, _ := h.tracker.Snapshot(f.promptID)
+	steps := f.progress()
+	if !s.Reused {
+		steps.done = max(steps.done, steps.planned) // those of which nothing was heard
+	}
 	var row db.AttemptFinalizingRow
 	err = pgx.BeginFunc(ctx, h.studio.pool, func(tx pgx.Tx) error {
 		var err error
 		row, err = db.One(h.studio.queries.WithTx(tx).AttemptFinalizing(ctx, db.AttemptFinalizingParams{
 			Owner: h.lease.owner, ServerID: h.server.ID, Fence: h.lease.fence, PromptID: f.prompt,
 			Result: files, RunningAt: givenTime(s.StartedAt), SamplingAt: f.samplingAt(),
-			StepsDone: int32(s.StepsDone), StepsPlanned: int32(s.StepsPlanned), //nolint:gosec // steps
+			StepsDone: int32(steps.done), StepsPlanned: int32(steps.planned), //nolint:gosec // steps
 			Reused: s.Reused,
 		}))
 		if err != nil {
@@ -100,7 +104,7 @@ func (f *follower) storeFinalizing(ctx context.Context, v verdict) error {
 	f.change(row.Rev, func(g *Generation, image *Image) {
 		g.UpdatedAt = row.UpdatedAt
 		image.AttemptState, image.StartedAt = attemptFinalizing, row.StartedAt
-		image.StepsDone, image.StepsPlanned, image.Reused = s.StepsDone, s.StepsPlanned, s.Reused
+		image.StepsDone, image.StepsPlanned, image.Reused = steps.done, steps.planned, s.Reused
 	})
 	return nil
 }
@@ -110,12 +114,16 @@ func (f *follower) storeEnd(ctx context.Context, v verdict) error {
 	h := f.hold
 	state, image := endings(v.Do)
 	v.Message, v.Detail = clean(v.Message), clean(v.Detail)
-	s, _ := h.tracker.Snapshot(f.promptID)
+	steps, watch := f.progress(), time.Duration(0)
+	if v.Watch {
+		watch = h.studio.timing.Watch
+	}
 	row, err := db.One(h.studio.queries.AttemptEnd(ctx, db.AttemptEndParams{
 		Owner: h.lease.owner, ServerID: h.server.ID, Fence: h.lease.fence, PromptID: f.prompt,
-		State: state, LossReason: v.Reason, ImageStatus: string(image),
-		ErrorCode: v.Code, ErrorMessage: v.Message, ErrorDetail: v.Detail,
-		StepsDone: int32(s.StepsDone), StepsPlanned: int32(s.StepsPlanned), //nolint:gosec // steps
+		State: state, LossReason: only(state == attemptLost, v.Reason), RetryReason: only(state != attemptLost, v.Reason),
+		ImageStatus: string(image), ErrorCode: v.Code, ErrorMessage: v.Message, ErrorDetail: v.Detail,
+		StepsDone: int32(steps.done), StepsPlanned: int32(steps.planned), //nolint:gosec // steps
+		WatchSeconds: watch.Seconds(),
 	}))
 	if err != nil {
 		return fmt.Errorf("store end: %w", err)
@@ -127,13 +135,16 @@ func (f *follower) storeEnd(ctx context.Context, v verdict) error {
 	}
 	h.studio.counters.ended(Status(row.Status))
 	f.stopped()
+	if v.Watch {
+		ring(h.late)
+	}
 	f.change(row.Rev, func(g *Generation, image *Image) {
 		image.AttemptState, image.Status, image.ErrorMessage = state, Status(row.ImageStatus), v.Message
-		image.StepsDone, image.StepsPlanned = s.StepsDone, s.StepsPlanned
+		image.StepsDone, image.StepsPlanned = steps.done, steps.planned
 		if image.Status.Ended() {
 			image.FinishedAt = &row.UpdatedAt
 		} else {
-			image.StartedAt = nil
+			image.putBack(v.Reason)
 		}
 		code := v.Code
 		if image.Status != Failed {
@@ -158,10 +169,20 @@ func endings(a action) (attempt string, image Status) {
 		return attemptCancelled, Failed
 	case endLost:
 		return attemptLost, Pending
+	case endRetried:
+		return attemptFailed, Pending
 	case endGone:
 		return attemptLost, Failed
 	}
 	return attemptFailed, Failed
+}
+
+// only is text where it is meant, else empty.
+func only(meant bool, text string) string {
+	if meant {
+		return text
+	}
+	return ""
 }
 
 // change brings a stored change to the hub.

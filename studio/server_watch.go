@@ -14,7 +14,10 @@ import (
 // while it runs, no client of that ComfyUI gets its events.
 func (h *hold) onMessage(m comfy.Message) {
 	now := time.Now()
-	h.pulse.hear(m, now)
+	if h.pulse.hear(m, now) {
+		h.logger.Info("events arrive again")
+		ring(h.examine) // to be shown at once
+	}
 	if m.Type == comfy.TypeStatus {
 		h.studio.hub.setServer(h.server.ID, func(s *Server) { s.Queue = max(m.QueueRemaining, 0) })
 		return
@@ -63,6 +66,7 @@ func (h *hold) onState(s comfy.SocketState) {
 		h.showState(serverStateOf(s.Err), sentence(s.Err))
 	}
 	ring(h.examine)
+	ring(h.late)
 	// What happened while nobody listened has to be looked up; and without a socket, often.
 	h.wakeFollowers(func(f *follower) bool {
 		f.missed.Store(true)

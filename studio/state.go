@@ -41,6 +41,7 @@ type Progress struct {
 	PreviewImage  int           // index of the image that the preview shows
 	Cancelling    bool          // asked for, not yet confirmed by ComfyUI
 	Reused        bool          // samplers were cached: "reused an earlier result"
+	Retry         string        // why the image at work, or the next, is sent again; empty: it is not
 }
 
 // ImageProgress is the progress of one image of a generation.

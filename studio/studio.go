@@ -74,6 +74,10 @@ type Timing struct {
 	AskAgain  time.Duration // 2 s between two requests to cancel a prompt that goes on
 	Backoff   time.Duration // 1 s, doubled up to 30 s: pause after a server has refused to take work
 
+	Watch    time.Duration // 15 min: what was believed lost may turn up so long
+	LatePoll time.Duration // 10 s, ±20 %: look whether it has
+	NoteStep time.Duration // 5 s: keep how far a running prompt is
+
 	StatusWithin time.Duration // 5 s after a POST a status must arrive, else the socket is dead
 	Silence      time.Duration // 30 s without an event while something of ours runs: it is silent
 	StalledRetry time.Duration // 5 min between two tries to mend a stalled socket
@@ -101,6 +105,9 @@ func (t Timing) withDefaults() Timing {
 		AbsentGap:    cmp.Or(t.AbsentGap, 2*time.Second),
 		AskAgain:     cmp.Or(t.AskAgain, 2*time.Second),
 		Backoff:      cmp.Or(t.Backoff, time.Second),
+		Watch:        cmp.Or(t.Watch, 15*time.Minute),
+		LatePoll:     cmp.Or(t.LatePoll, 10*time.Second),
+		NoteStep:     cmp.Or(t.NoteStep, 5*time.Second),
 		StatusWithin: cmp.Or(t.StatusWithin, 5*time.Second),
 		Silence:      cmp.Or(t.Silence, 30*time.Second),
 		StalledRetry: cmp.Or(t.StalledRetry, 5*time.Minute),

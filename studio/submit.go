@@ -46,7 +46,10 @@ func (h *hold) pick(ctx context.Context) (*follower, error) {
 		f = h.newFollower(promptID, row.GenerationID, int(row.Index), graph)
 		f.workflow, _ = workflow.Builtin(row.Workflow)
 		f.fresh = true
-		f.life = life{State: attemptSubmitting, Posted: time.Now(), Losses: int(row.Losses), Crashes: int(row.Crashes)}
+		f.life = life{
+			State: attemptSubmitting, Posted: time.Now(),
+			Losses: int(row.Losses), Crashes: int(row.Crashes), OutOfMemory: int(row.OutOfMemory),
+		}
 		inserted, err = db.One(q.AttemptInsert(ctx, db.AttemptInsertParams{
 			Owner: h.lease.owner, ServerID: h.server.ID, Fence: h.lease.fence,
 			GenerationID: row.GenerationID, ImageIndex: row.Index, PromptID: promptID,
@@ -77,6 +80,7 @@ func (h *hold) pick(ctx context.Context) (*follower, error) {
 		image.PromptID, image.Server = f.promptID, h.server.Name
 		image.Attempts = int(row.Attempts) + 1
 		image.ErrorMessage, image.StartedAt = "", nil
+		image.StepsDone, image.StepsPlanned, image.Reused = 0, 0, false
 	})
 	return f, nil
 }

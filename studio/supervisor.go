@@ -76,7 +76,7 @@ func (v *supervisor) run(ctx context.Context) error {
 // supervise does the work of one lease.
 func (v *supervisor) supervise(ctx context.Context, l *lease) {
 	v.logger.Info("lease taken", "fence", l.fence)
-	h := &hold{supervisor: v, lease: l, examine: make(chan struct{}, 1)}
+	h := &hold{supervisor: v, lease: l, examine: make(chan struct{}, 1), late: make(chan struct{}, 1)}
 	err := h.run(ctx)
 	if errors.Is(err, errLeaseLost) {
 		v.studio.counters.LeaseLost.Add(1)
@@ -97,6 +97,7 @@ type hold struct {
 	lease   *lease
 	socket  *comfy.Socket
 	examine chan struct{} // rung to look at the server at once
+	late    chan struct{} // rung to look for what turns up late
 	looked  atomic.Bool   // it was looked at since the socket connected: its classes are known, or cannot be
 	behind  atomic.Int32  // attempts taken over whose fate is not known yet
 
@@ -132,6 +133,7 @@ func (h *hold) run(ctx context.Context) error {
 		g.Go(func() error { return unlessEnded(ctx, h.socket.Run(ctx)) })
 		g.Go(func() error { return h.watchServer(ctx) })
 		g.Go(func() error { return h.watchPulse(ctx) })
+		g.Go(func() error { return h.watchLate(ctx) })
 		return h.feed(ctx, g)
 	})
 	return g.Wait()
@@ -247,8 +249,9 @@ func (h *hold) takeOver(ctx context.Context) ([]*follower, error) {
 		f.life = life{
 			State: row.State, Seen: row.State != attemptSubmitting,
 			Posted: time.Now().Add(-time.Duration(row.AgeSeconds * float64(time.Second))),
-			Losses: int(row.Losses), Crashes: int(row.Crashes),
+			Losses: int(row.Losses), Crashes: int(row.Crashes), OutOfMemory: int(row.OutOfMemory),
 		}
+		f.steps = steps{int(row.StepsDone), int(row.StepsPlanned)}
 		f.look.Store(true)
 		f.missed.Store(true)
 		f.behind = true

@@ -179,13 +179,40 @@ func TestRejected(t *testing.T) {
 	}
 }
 
+// A server that lacks memory is asked to free some, and the image is sent again, once.
+func TestOutOfMemory(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	w.comfy.Faults().OutOfMemory(1)
+	g := w.create(request("large"))
+	state := w.awaitStatus(g.ID, studio.Complete)
+	if image := state.Generation.Images[0]; image.Attempts != 2 ||
+		image.RetryReason != "Sent again: out of memory, memory was freed" || image.ErrorMessage != "" {
+		t.Errorf("complete after %d attempts: %q, %q", image.Attempts, image.RetryReason, image.ErrorMessage)
+	}
+	if n := w.comfy.Ledger().Requests()["POST /free"]; n != 1 {
+		t.Errorf("memory was freed %d times, want once", n)
+	}
+	if stored := w.stored(g.ID).Images[0]; stored.RetryReason != state.Generation.Images[0].RetryReason || stored.Attempts != 2 {
+		t.Errorf("stored are %d attempts: %q", stored.Attempts, stored.RetryReason)
+	}
+	attempts, err := w.studio.Attempts(t.Context(), g.ID)
+	if err != nil || len(attempts) != 2 || attempts[0].State != "failed" || attempts[0].Again() == "" || attempts[1].Again() != "" {
+		t.Errorf("Attempts() = %+v, %v", attempts, err)
+	}
+	w.once()
+}
+
 // A node that raises fails the image; its paths are for those who run the server.
 func TestNodeFails(t *testing.T) {
 	t.Parallel()
 	w := open(t)
-	w.comfy.Faults().OutOfMemory(1)
+	w.comfy.Faults().OutOfMemory(2)
 	g := w.create(request("too large"))
 	state := w.awaitStatus(g.ID, studio.Failed)
+	if n := len(w.comfy.Ledger().Posts()); n != 2 {
+		t.Errorf("it was sent %d times, want 2", n)
+	}
 	if got := state.Generation; got.ErrorCode != "execution_error" || !strings.Contains(got.ErrorMessage, "memory") ||
 		strings.Contains(got.ErrorMessage, "/") {
 		t.Errorf("failed as %q: %q", got.ErrorCode, got.ErrorMessage)
@@ -203,7 +230,7 @@ func TestEventsStalled(t *testing.T) {
 		w.timing.StatusWithin = 100 * time.Millisecond
 		w.timing.Silence = 100 * time.Millisecond
 		w.timing.Poll = 200 * time.Millisecond
-		w.timing.Health = 50 * time.Millisecond
+		w.timing.Health = time.Hour // what is shown has to be told, not found by looking
 	}, stepping)
 	w.awaitServer(studio.ServerUp)
 	w.comfy.Faults().StallEvents(true)
@@ -213,6 +240,8 @@ func TestEventsStalled(t *testing.T) {
 	w.stepper.Open()
 	w.awaitStatus(g.ID, studio.Complete)
 	w.comfy.Faults().StallEvents(false)
+	w.awaitStatus(w.create(request("heard again")).ID, studio.Complete)
+	w.awaitServer(studio.ServerUp) // with the first event, not with the next try in five minutes
 	w.once()
 }
 

@@ -25,7 +25,7 @@ const patience = 2 * time.Minute
 // quick are the real timings, shortened: what takes seconds by protocol takes tens of milliseconds.
 var quick = studio.Timing{
 	Lease: 5 * time.Second, Renew: time.Second, Margin: 500 * time.Millisecond,
-	Poll: 2 * time.Second, FastPoll: 50 * time.Millisecond,
+	Poll: 2 * time.Second, FastPoll: 50 * time.Millisecond, LatePoll: 50 * time.Millisecond,
 	Settle: 300 * time.Millisecond, AbsentGap: 50 * time.Millisecond, AskAgain: 100 * time.Millisecond,
 	Backoff: 50 * time.Millisecond, StatusWithin: 2 * time.Second, Silence: 2 * time.Second,
 	Health: 500 * time.Millisecond, Publish: 5 * time.Millisecond, RetryFinish: 20 * time.Millisecond,

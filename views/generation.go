@@ -144,6 +144,7 @@ type Progress struct {
 	Pass       string // "pass 1 of 2"; empty when there is one only
 	Pace       string // how long the bar takes to move, in ms, one of the steps of the stylesheet
 	Cancelling bool
+	Retry      string // why it is made again: "Sent again: the server lost it"; empty: it is not
 }
 
 // Badge is the phase as a sign and a word.
@@ -321,6 +322,45 @@ type Strip struct {
 	Now    time.Time
 }
 
+// Server is one ComfyUI.
+type Server struct {
+	Name, URL, State string // State: unknown, up, down, stalled, not_comfyui
+	Demo             bool
+	Version, Device  string
+	VRAMFree         int64
+	VRAMTotal        int64
+	Queue            int
+	Running          string // URL of the generation that it runs; empty: none of ours
+	Error            string
+	LastSeen         time.Time
+}
+
+// Words is the state of a server in words.
+func (s Server) Words() string {
+	switch s.State {
+	case "up":
+		return "Up"
+	case "down":
+		return "Down"
+	case "stalled":
+		return "Answers, but its events do not arrive"
+	case "not_comfyui":
+		return "Something else than ComfyUI answers there"
+	}
+	return "Not tried yet"
+}
+
+// Health is the dot for a server's state.
+func (s Server) Health() string {
+	switch s.State {
+	case "up":
+		return "good"
+	case "stalled", "unknown":
+		return "some"
+	}
+	return "none"
+}
+
 // Record is what was done for a generation, attempt by attempt.
 type Record struct{ Attempts []Attempt }
 
@@ -331,6 +371,7 @@ type Attempt struct {
 	Number     int
 	Server     string
 	State      string
+	Why        string // it was made: "Sent again: the server lost it"; empty: it is the first
 	Error      string
 	Detail     string
 	Graph      string // indented JSON

@@ -31,8 +31,10 @@ type Faults struct {
 	outOfMemory, crashes                     int
 	clearAtEnd                               int
 	cutFrames                                int
-	reordered                                *frame // waits for the next one, to go out after it
-	crashed                                  func() // what a crash is: Running also stops to listen
+	postsDelayed                             int
+	delayed                                  []func() // posts that were cut and are still to be queued
+	reordered                                *frame   // waits for the next one, to go out after it
+	crashed                                  func()   // what a crash is: Running also stops to listen
 }
 
 func newFaults(s *Simulator) *Faults {
@@ -56,6 +58,7 @@ func (f *Faults) Reset() {
 		f.historyLate, f.hangPosts, f.duplicate, f.reorder = false, false, false, false
 		f.delay, f.bytesPerSecond = 0, 0
 		f.postsLost, f.postsBadGateway, f.postsOtherID = 0, 0, 0
+		f.postsDelayed, f.delayed = 0, nil
 		f.viewsTruncated, f.viewsMissing = 0, 0
 		f.outOfMemory, f.crashes, f.clearAtEnd, f.cutFrames = 0, 0, 0, 0
 	})
@@ -98,6 +101,27 @@ func (f *Faults) LosePosts(n int) { f.set(func() { f.postsLost = n }) }
 
 // BadGatewayPosts queues the next n POST /prompt and answers 502 all the same.
 func (f *Faults) BadGatewayPosts(n int) { f.set(func() { f.postsBadGateway = n }) }
+
+// DelayPosts cuts the next n POST /prompt; ReleasePosts queues them after all.
+func (f *Faults) DelayPosts(n int) { f.set(func() { f.postsDelayed = n }) }
+
+// Delayed is how many posts wait for ReleasePosts.
+func (f *Faults) Delayed() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.delayed)
+}
+
+// ReleasePosts queues what DelayPosts has kept.
+func (f *Faults) ReleasePosts() {
+	f.mu.Lock()
+	posts := f.delayed
+	f.delayed = nil
+	f.mu.Unlock()
+	for _, post := range posts {
+		post()
+	}
+}
 
 // OtherIDPosts answers the next n POST /prompt with a prompt_id that is not the one queued.
 func (f *Faults) OtherIDPosts(n int) { f.set(func() { f.postsOtherID = n }) }
@@ -332,6 +356,13 @@ func (f *Faults) post(p *process, w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		w.WriteHeader(http.StatusBadGateway)
 		_, _ = io.WriteString(w, "<html><head><title>502 Bad Gateway</title></head></html>")
+	case f.take(&f.postsDelayed):
+		f.mu.Lock()
+		f.delayed = append(f.delayed, func() {
+			p.route(&discard{}, r.WithContext(context.WithoutCancel(r.Context())))
+		})
+		f.mu.Unlock()
+		reset(w)
 	case f.take(&f.postsOtherID):
 		p.route(&discard{}, r)
 		_ = answer(w, http.StatusOK, pairs("prompt_id", "00000000-0000-4000-8000-07e400000000", "number", 0,
