@@ -377,10 +377,11 @@ WITH lease AS (
     RETURNING generation_id
 ), served AS (
     UPDATE users u SET served_at = clock_timestamp() FROM attempt WHERE u.id = $9
+    RETURNING u.served_at
 )
 UPDATE generations g SET status = 'generating', origin = $1
-FROM attempt WHERE g.id = attempt.generation_id
-RETURNING g.rev, g.updated_at
+FROM attempt, served WHERE g.id = attempt.generation_id
+RETURNING g.rev, g.updated_at, served.served_at
 `
 
 type AttemptInsertParams struct {
@@ -398,6 +399,7 @@ type AttemptInsertParams struct {
 type AttemptInsertRow struct {
 	Rev       int64
 	UpdatedAt time.Time
+	ServedAt  time.Time
 }
 
 // Each change of an attempt is one guarded statement. It locks, always in this order: the lease
@@ -417,7 +419,7 @@ func (q *Queries) AttemptInsert(ctx context.Context, arg AttemptInsertParams) (A
 		arg.UserID,
 	)
 	var i AttemptInsertRow
-	err := row.Scan(&i.Rev, &i.UpdatedAt)
+	err := row.Scan(&i.Rev, &i.UpdatedAt, &i.ServedAt)
 	return i, err
 }
 

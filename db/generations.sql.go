@@ -132,14 +132,14 @@ WITH waiting AS (
            cardinality($14::text[]), cardinality($14::text[]), $15
     FROM waiting WHERE waiting.n < $2::integer
     ON CONFLICT ON CONSTRAINT generations_idempotency DO NOTHING
-    RETURNING id, rev, created_at
+    RETURNING id, rev, created_at, rank
 ), image AS (
     INSERT INTO images (generation_id, index, seed, width, height)
     SELECT generation.id, seeds.index, seeds.seed, $16, $17
     FROM generation, (SELECT unnest($14::text[])::numeric AS seed,
                              generate_series(1, cardinality($14::text[])) AS index) AS seeds
 )
-SELECT rev, created_at FROM generation
+SELECT rev, created_at, rank FROM generation
 `
 
 type GenerationInsertParams struct {
@@ -165,6 +165,7 @@ type GenerationInsertParams struct {
 type GenerationInsertRow struct {
 	Rev       int64
 	CreatedAt time.Time
+	Rank      float64
 }
 
 // GenerationInsert stores what was asked for, with its images, in one statement. No row comes
@@ -190,7 +191,7 @@ func (q *Queries) GenerationInsert(ctx context.Context, arg GenerationInsertPara
 		arg.Height,
 	)
 	var i GenerationInsertRow
-	err := row.Scan(&i.Rev, &i.CreatedAt)
+	err := row.Scan(&i.Rev, &i.CreatedAt, &i.Rank)
 	return i, err
 }
 
@@ -393,9 +394,10 @@ func (q *Queries) GenerationSearchNear(ctx context.Context, arg GenerationSearch
 }
 
 const generationsByID = `-- name: GenerationsByID :many
-SELECT id, user_id, prompt, negative_prompt, workflow, settings, status, error_code, error_message,
-       warnings, priority, retry_of, cancel_requested_at, created_at, updated_at, finished_at, rev, webhook
-FROM generations WHERE id = ANY($1::uuid[])
+SELECT g.id, user_id, prompt, negative_prompt, workflow, settings, status, error_code, error_message,
+       warnings, priority, rank, held_at, u.served_at,
+       retry_of, cancel_requested_at, g.created_at, updated_at, finished_at, rev, webhook
+FROM generations g JOIN users u ON u.id = g.user_id WHERE g.id = ANY($1::uuid[])
 `
 
 type GenerationsByIDRow struct {
@@ -410,6 +412,9 @@ type GenerationsByIDRow struct {
 	ErrorMessage      string
 	Warnings          []string
 	Priority          int32
+	Rank              float64
+	HeldAt            *time.Time
+	ServedAt          time.Time
 	RetryOf           *uuid.UUID
 	CancelRequestedAt *time.Time
 	CreatedAt         time.Time
@@ -441,6 +446,9 @@ func (q *Queries) GenerationsByID(ctx context.Context, ids []uuid.UUID) ([]Gener
 			&i.ErrorMessage,
 			&i.Warnings,
 			&i.Priority,
+			&i.Rank,
+			&i.HeldAt,
+			&i.ServedAt,
 			&i.RetryOf,
 			&i.CancelRequestedAt,
 			&i.CreatedAt,

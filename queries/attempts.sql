@@ -18,10 +18,11 @@ WITH lease AS (
     RETURNING generation_id
 ), served AS (
     UPDATE users u SET served_at = clock_timestamp() FROM attempt WHERE u.id = @user_id
+    RETURNING u.served_at
 )
 UPDATE generations g SET status = 'generating', origin = @owner
-FROM attempt WHERE g.id = attempt.generation_id
-RETURNING g.rev, g.updated_at;
+FROM attempt, served WHERE g.id = attempt.generation_id
+RETURNING g.rev, g.updated_at, served.served_at;
 
 -- AttemptSubmitted notes that ComfyUI has accepted the prompt.
 -- name: AttemptSubmitted :one

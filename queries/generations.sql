@@ -13,14 +13,14 @@ WITH waiting AS (
            cardinality(@seeds::text[]), cardinality(@seeds::text[]), @origin
     FROM waiting WHERE waiting.n < @max_waiting::integer
     ON CONFLICT ON CONSTRAINT generations_idempotency DO NOTHING
-    RETURNING id, rev, created_at
+    RETURNING id, rev, created_at, rank
 ), image AS (
     INSERT INTO images (generation_id, index, seed, width, height)
     SELECT generation.id, seeds.index, seeds.seed, @width, @height
     FROM generation, (SELECT unnest(@seeds::text[])::numeric AS seed,
                              generate_series(1, cardinality(@seeds::text[])) AS index) AS seeds
 )
-SELECT rev, created_at FROM generation;
+SELECT rev, created_at, rank FROM generation;
 
 -- GenerationByKey finds what an earlier request with the same key stored.
 -- name: GenerationByKey :one
@@ -28,9 +28,10 @@ SELECT id, body_hash FROM generations WHERE user_id = @user_id AND idempotency_k
 
 -- GenerationsByID reads records; order is the caller's business.
 -- name: GenerationsByID :many
-SELECT id, user_id, prompt, negative_prompt, workflow, settings, status, error_code, error_message,
-       warnings, priority, retry_of, cancel_requested_at, created_at, updated_at, finished_at, rev, webhook
-FROM generations WHERE id = ANY(@ids::uuid[]);
+SELECT g.id, user_id, prompt, negative_prompt, workflow, settings, status, error_code, error_message,
+       warnings, priority, rank, held_at, u.served_at,
+       retry_of, cancel_requested_at, g.created_at, updated_at, finished_at, rev, webhook
+FROM generations g JOIN users u ON u.id = g.user_id WHERE g.id = ANY(@ids::uuid[]);
 
 -- GenerationsLive names everything that has not ended.
 -- name: GenerationsLive :many

@@ -26,8 +26,9 @@ LEFT JOIN servers s ON s.id = a.server_id
 WHERE i.generation_id = ANY(@ids::uuid[])
 ORDER BY i.generation_id, i.index;
 
--- ImagePick locks the image that runs next: priority, then round robin over users, then age. An
--- image that another supervisor is picking, or a generation that is being cancelled, is skipped.
+-- ImagePick locks the image that runs next: priority, then round robin over users, then the order
+-- that its user gave it. An image that another supervisor is picking is skipped, and so is a
+-- generation that is held back or being cancelled.
 -- Losses count attempts that vanished after they were sent; crashes, those that were running. They
 -- are counted for the one image that was picked, not for all that wait.
 -- name: ImagePick :one
@@ -36,8 +37,8 @@ WITH next AS (
     FROM images i
     JOIN generations g ON g.id = i.generation_id
     JOIN users u ON u.id = g.user_id
-    WHERE i.status = 'pending' AND g.cancel_requested_at IS NULL
-    ORDER BY g.priority DESC, u.served_at, g.id, i.index
+    WHERE i.status = 'pending' AND g.cancel_requested_at IS NULL AND g.held_at IS NULL
+    ORDER BY g.priority DESC, u.served_at, g.rank, g.id, i.index
     LIMIT 1
     FOR UPDATE OF g, i SKIP LOCKED
 )

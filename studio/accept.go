@@ -92,7 +92,7 @@ func (s *Studio) check(r Request) (Generation, error) {
 	}
 	g := Generation{
 		ID: id, UserID: r.UserID, Workflow: form.ID, Settings: values, Status: Pending,
-		RetryOf: r.RetryOf, Webhook: webhook, Images: make([]Image, r.TotalImages), Warnings: []string{},
+		Priority: r.Priority, RetryOf: r.RetryOf, Webhook: webhook, Images: make([]Image, r.TotalImages), Warnings: []string{},
 	}
 	if g.UserID == uuid.Nil {
 		g.UserID = LocalUser
@@ -220,7 +220,8 @@ func (s *Studio) accept(ctx context.Context, g Generation, r Request) (Generatio
 		ID: g.ID, UserID: g.UserID, Prompt: g.Prompt, NegativePrompt: g.NegativePrompt,
 		Workflow: g.Workflow, Settings: settings, Request: append([]byte{}, r.Original...),
 		IdempotencyKey: key, BodyHash: hash, RetryOf: g.RetryOf, Webhook: g.Webhook, Seeds: seeds,
-		Width: int32(g.Images[0].Width), Height: int32(g.Images[0].Height), //nolint:gosec // bounded by the form
+		Priority: int32(g.Priority),                                           //nolint:gosec // one of three
+		Width:    int32(g.Images[0].Width), Height: int32(g.Images[0].Height), //nolint:gosec // bounded by the form
 		MaxWaiting: int32(s.config.MaxWaiting), Origin: s.config.Instance, //nolint:gosec // a small setting
 	}))
 	switch {
@@ -231,7 +232,7 @@ func (s *Studio) accept(ctx context.Context, g Generation, r Request) (Generatio
 	}
 	failpoint.Hit(failpoint.AfterAccept)
 	s.counters.Accepted.Add(1)
-	g.Rev, g.CreatedAt, g.UpdatedAt = row.Rev, row.CreatedAt, row.CreatedAt
+	g.Rev, g.CreatedAt, g.UpdatedAt, g.rank = row.Rev, row.CreatedAt, row.CreatedAt, row.Rank
 	s.relay.announce(bellChanged, g.ID, g.Rev)
 	s.hub.put(g)
 	s.wakeSupervisors()

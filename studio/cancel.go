@@ -23,14 +23,7 @@ func (s *Studio) Cancel(ctx context.Context, id uuid.UUID) (g Generation, change
 		changed = true
 		s.counters.ended(Status(row.Status))
 		s.hub.change(id, row.Rev, func(g *Generation) {
-			g.Status, g.CancelRequestedAt, g.UpdatedAt = Status(row.Status), row.CancelRequestedAt, row.UpdatedAt
-			for _, index := range row.Indexes {
-				image := &g.Images[index-1]
-				image.Status, image.FinishedAt = Cancelled, row.CancelRequestedAt
-			}
-			if g.Status.Ended() {
-				g.FinishedAt = row.CancelRequestedAt
-			}
+			g.cancel(Status(row.Status), row.CancelRequestedAt, row.Indexes)
 		})
 		s.wakeFollowers(id)
 		s.logger.InfoContext(ctx, "generation cancel requested", "generation", id, "status", row.Status)

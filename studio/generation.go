@@ -23,6 +23,37 @@ const (
 	Cancelled  Status = "cancelled"
 )
 
+// Priority says what goes first, whatever the order otherwise.
+type Priority int
+
+// The priorities.
+const (
+	PriorityLow    Priority = -1
+	PriorityNormal Priority = 0
+	PriorityHigh   Priority = 1
+)
+
+// String is the word for p.
+func (p Priority) String() string {
+	switch {
+	case p < PriorityNormal:
+		return "low"
+	case p > PriorityNormal:
+		return "high"
+	}
+	return "normal"
+}
+
+// ParsePriority reads the word for a priority.
+func ParsePriority(word string) (p Priority, ok bool) {
+	for _, p := range []Priority{PriorityLow, PriorityNormal, PriorityHigh} {
+		if word == p.String() {
+			return p, true
+		}
+	}
+	return PriorityNormal, false
+}
+
 // Ended reports whether s is final.
 func (s Status) Ended() bool { return s == Complete || s == Failed || s == Cancelled }
 
@@ -45,10 +76,13 @@ type Generation struct {
 	CreatedAt         time.Time
 	UpdatedAt         time.Time
 	FinishedAt        *time.Time
-	Rev               int64 // grows with every stored change
+	Priority          Priority
+	HeldAt            *time.Time // held back since then: nothing of it is sent to a server; nil: it may run
+	Rev               int64      // grows with every stored change
 
-	priority       int32
-	failureCode    string // of the first image that failed, whatever became of the others
+	rank           float64   // places it among its user's of the same priority, least first
+	served         time.Time // when a server last took an image of its user's, as far as this record knows
+	failureCode    string    // of the first image that failed, whatever became of the others
 	failureMessage string
 }
 

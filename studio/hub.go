@@ -38,11 +38,12 @@ type hub struct {
 	stale    map[uuid.UUID]struct{} // changed by somebody else, to be read
 	thinned  bool                   // one of the newest pictures was deleted elsewhere: read them anew
 	past     past
-	watched  map[*record]struct{} // that have watchers
-	live     []*record            // in the order in which they will run, as of the last overview
-	waiting  int                  // generations with a position
-	moved    bool                 // the order or membership of Live, Recent or Servers has changed
-	nudged   bool                 // a state in them was replaced
+	watched  map[*record]struct{}    // that have watchers
+	live     []*record               // in the order in which they will run, as of the last overview
+	waiting  int                     // generations with a position
+	served   map[uuid.UUID]time.Time // when a server last took an image, by user
+	moved    bool                    // the order or membership of Live, Recent or Servers has changed
+	nudged   bool                    // a state in them was replaced
 	recent   []*State
 	paused   bool   // the queue is: nothing new is sent to a server
 	ended    *State // the last that ended, with pictures or without
@@ -59,8 +60,8 @@ type record struct {
 	generation Generation
 	states     topic[*State]
 	watchers   int
-	position   int // in the queue, from 1; 0: not waiting
-	placed     int // the position that its state shows
+	place      place
+	placed     place // as its state shows it
 	published  time.Time
 }
 
@@ -88,6 +89,7 @@ func newHub(every time.Duration, load func(context.Context, []uuid.UUID) ([]Gene
 		tracked:  make(map[string]tracked),
 		stale:    make(map[uuid.UUID]struct{}),
 		watched:  make(map[*record]struct{}),
+		served:   make(map[uuid.UUID]time.Time),
 
 		reloaded:   func(uuid.UUID) {},
 		refill:     func(context.Context) error { return nil },
@@ -120,7 +122,7 @@ func (h *hub) add(g Generation) *record {
 	r := &record{generation: g}
 	if g.Status == Pending {
 		h.waiting++
-		r.position = h.waiting // until the order is made anew, which run does at once
+		r.place.position = h.waiting // until the order is made anew, which run does at once
 	}
 	h.records[g.ID] = r
 	return r
@@ -154,8 +156,9 @@ func (h *hub) change(id uuid.UUID, rev int64, mutate func(*Generation)) {
 
 // changed publishes a stored change; mu is held.
 func (h *hub) changed(r *record) {
+	h.serve(&r.generation)
 	if r.generation.Status.Ended() {
-		r.position = 0
+		r.place = place{}
 	}
 	h.publish(r, time.Now())
 	h.moved = true

@@ -13,7 +13,7 @@ func (h *hub) state(id uuid.UUID) (*State, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if r, ok := h.records[id]; ok {
-		h.place(r)
+		h.showPlace(r)
 		return r.state(), true
 	}
 	for _, state := range h.recent {
@@ -68,7 +68,7 @@ func (h *hub) watch(id uuid.UUID, g *Generation) (w *Watch[*State], ok bool) {
 	}
 	if r.watchers++; r.watchers == 1 {
 		h.watched[r] = struct{}{}
-		h.place(r)
+		h.showPlace(r)
 		h.interested()
 	}
 	return r.states.watch(func() {
@@ -125,7 +125,7 @@ func (h *hub) anyPending() bool {
 		return true // not read yet: it may
 	}
 	for _, r := range h.records {
-		if r.generation.CancelRequestedAt != nil {
+		if r.generation.CancelRequestedAt != nil || r.generation.HeldAt != nil {
 			continue
 		}
 		for i := range r.generation.Images {

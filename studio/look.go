@@ -30,7 +30,7 @@ func (s *Studio) State(ctx context.Context, id uuid.UUID) (*State, error) {
 func stateOf(g *Generation) *State {
 	state := &State{Generation: *g, Rev: 1}
 	nothing := func(string) (comfy.Progress, bool) { return comfy.Progress{}, false }
-	state.Progress, state.Images = progressOf(g, nil, nothing, 0, pace{})
+	state.Progress, state.Images = progressOf(g, nil, nothing, place{}, pace{})
 	return state
 }
 

@@ -12,9 +12,8 @@ import (
 // words that people see: those of the whole, and those of each image. Nothing in them ever goes
 // back from prev, the state before (nil: none), not even when an image has to be made again.
 //
-// position is the generation's place in the queue, from 1; snapshot tells what a tracker knows
-// of a prompt_id.
-func progressOf(g *Generation, prev *State, snapshot func(string) (comfy.Progress, bool), position int, learned pace,
+// at is the generation's place in the queue; snapshot tells what a tracker knows of a prompt_id.
+func progressOf(g *Generation, prev *State, snapshot func(string) (comfy.Progress, bool), at place, learned pace,
 ) (whole Progress, images []ImageProgress) {
 	images = make([]ImageProgress, len(g.Images))
 	fractions := make([]float64, len(g.Images))
@@ -25,7 +24,7 @@ func progressOf(g *Generation, prev *State, snapshot func(string) (comfy.Progres
 		if image.Status == Generating {
 			s, tracked = snapshot(image.PromptID)
 		}
-		p, fraction := imageProgress(g, image, s, tracked, position, learned)
+		p, fraction := imageProgress(g, image, s, tracked, at, learned)
 		if prev != nil {
 			p.neverBack(prev.Images[i].Progress)
 		}
@@ -40,14 +39,14 @@ func progressOf(g *Generation, prev *State, snapshot func(string) (comfy.Progres
 		whole.end(g)
 	case active >= 0:
 		whole.takeWords(&images[active].Progress)
-	case g.Status == Generating && anyEnded(g):
+	case g.Status == Generating && anyEnded(g) && !at.held && !at.paused:
 		whole.Phase, whole.Status = comfy.PhaseSetup, nextImage(g)
 	default:
-		whole.Phase, whole.Status, whole.QueuePosition = comfy.PhaseQueued, queued(position), position
+		whole.queue(at)
 		whole.Retry = firstRetry(images)
 	}
 	whole.Cancelling = g.CancelRequestedAt != nil && !g.Status.Ended()
-	whole.expect(g, images, position, learned)
+	whole.expect(g, images, at, learned)
 	if prev != nil {
 		whole.neverBack(prev.Progress)
 	}
@@ -61,7 +60,7 @@ func progressOf(g *Generation, prev *State, snapshot func(string) (comfy.Progres
 // say once it has ended.
 func RecordProgress(g *Generation) Progress {
 	unheard := func(string) (comfy.Progress, bool) { return comfy.Progress{}, false }
-	whole, _ := progressOf(g, nil, unheard, 0, pace{})
+	whole, _ := progressOf(g, nil, unheard, place{held: g.HeldAt != nil}, pace{})
 	return whole
 }
 
@@ -83,7 +82,7 @@ func anyEnded(g *Generation) bool {
 }
 
 // imageProgress is the progress of one image, and how much of its time has passed, 0 to 1.
-func imageProgress(g *Generation, image *Image, s comfy.Progress, tracked bool, position int, learned pace,
+func imageProgress(g *Generation, image *Image, s comfy.Progress, tracked bool, at place, learned pace,
 ) (p Progress, fraction float64) {
 	p = Progress{ImageIndex: image.Index, TotalImages: len(g.Images)}
 	p.Cancelling = g.CancelRequestedAt != nil && !image.Status.Ended()
@@ -99,7 +98,7 @@ func imageProgress(g *Generation, image *Image, s comfy.Progress, tracked bool, 
 		p.Percentage = percent(p.CurrentStep, p.TotalSteps)
 		return p, 1
 	case Pending:
-		p.Phase, p.Status, p.QueuePosition = comfy.PhaseQueued, queued(position), position
+		p.queue(at)
 		p.Retry = image.RetryReason
 		return p, 0
 	}
@@ -111,7 +110,7 @@ func imageProgress(g *Generation, image *Image, s comfy.Progress, tracked bool, 
 	kept := p.atLeast(image)
 	switch p.Phase {
 	case comfy.PhaseQueued:
-		p.Status, p.QueuePosition = queued(position), position
+		p.queue(at)
 	case comfy.PhaseFinishing:
 		p.Status = finishing(&s, image.AttemptState)
 	default:
@@ -227,12 +226,18 @@ func (p *Progress) end(g *Generation) {
 	p.PreviewRev, p.PreviewImage = 0, 0
 }
 
+// queue says where in the queue something is.
+func (p *Progress) queue(at place) {
+	p.Phase, p.Status, p.QueuePosition, p.ExpectedStart = comfy.PhaseQueued, at.words(), at.position, at.start
+}
+
 // takeWords takes over what is said of the image at work; the numbers stay those of the whole.
 func (p *Progress) takeWords(image *Progress) {
 	p.Phase, p.Status, p.ImageIndex, p.QueuePosition = image.Phase, image.Status, image.ImageIndex, image.QueuePosition
 	p.Pass, p.Passes = image.Pass, image.Passes
 	p.Node, p.NodeTitle = image.Node, image.NodeTitle
 	p.StepTime, p.Reused, p.Retry = image.StepTime, image.Reused, image.Retry
+	p.ExpectedStart = image.ExpectedStart
 	if image.PreviewRev > 0 {
 		p.PreviewRev, p.PreviewImage = image.PreviewRev, image.PreviewImage
 	}
@@ -250,8 +255,9 @@ func firstRetry(images []ImageProgress) string {
 
 // expect foretells the end of the whole: what is left of the images at work, and the time of an
 // image for each that has not begun, here and in the queue before.
-func (p *Progress) expect(g *Generation, images []ImageProgress, position int, learned pace) {
-	if g.Status.Ended() || p.Cancelling {
+func (p *Progress) expect(g *Generation, images []ImageProgress, at place, learned pace) {
+	waits := p.Phase == comfy.PhaseQueued
+	if g.Status.Ended() || p.Cancelling || waits && at.start.IsZero() {
 		return
 	}
 	another := learned.image // time of an image that has not begun
@@ -272,8 +278,8 @@ func (p *Progress) expect(g *Generation, images []ImageProgress, position int, l
 			return
 		}
 	}
-	if position > 1 {
-		eta += time.Duration(position-1) * learned.image
+	if waits {
+		eta += at.wait
 	}
 	p.ETA, p.ETAKnown = eta, eta > 0
 }

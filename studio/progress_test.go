@@ -27,7 +27,7 @@ func TestProgressWords(t *testing.T) {
 	at := func(state string, s comfy.Progress) (Progress, []ImageProgress) {
 		g := three()
 		g.Images[0].Status, g.Images[0].AttemptState = Generating, state
-		return progressOf(g, nil, func(id string) (comfy.Progress, bool) { return s, id == "a" }, 0, pace{})
+		return progressOf(g, nil, func(id string) (comfy.Progress, bool) { return s, id == "a" }, place{}, pace{})
 	}
 	whole, images := at(attemptRunning, sampling)
 	if images[0].Status != "Step 5 of 20" || images[0].Percentage != 25 || images[0].CurrentStep != 5 {
@@ -100,7 +100,7 @@ func TestProgressProperties(t *testing.T) {
 			}
 			g.Status = endOf(g)
 			state := &State{Generation: g.clone()}
-			state.Progress, state.Images = progressOf(g, prev, snapshot, rapid.IntRange(0, 3).Draw(t, "position"),
+			state.Progress, state.Images = progressOf(g, prev, snapshot, place{position: rapid.IntRange(0, 3).Draw(t, "position")},
 				pace{image: time.Minute})
 			p := state.Progress
 			if p.Percentage < 0 || p.Percentage > 100 || p.Overall < 0 || p.Overall > 100 || p.CurrentStep < 0 || p.ETA < 0 ||
@@ -138,35 +138,6 @@ func endOf(g *Generation) Status {
 		return Cancelled
 	}
 	return Failed
-}
-
-func TestQueueOrder(t *testing.T) {
-	t.Parallel()
-	ann, bob := uuid.New(), uuid.New()
-	records := map[uuid.UUID]*record{}
-	names := map[uuid.UUID]string{}
-	add := func(name string, user uuid.UUID, priority int32, attempt string) {
-		id := uuid.Must(uuid.NewV7())
-		names[id] = name
-		records[id] = &record{generation: Generation{
-			ID: id, UserID: user, Status: Pending, priority: priority,
-			Images: []Image{{Index: 1, AttemptState: attempt}},
-		}}
-	}
-	add("a1", ann, 0, "")
-	add("a2", ann, 0, "")
-	add("a3", ann, 0, "")
-	add("b1", bob, 0, "")
-	add("urgent", ann, 5, "")
-	add("inside", bob, 0, attemptSubmitted)
-	add("runs", ann, 0, attemptRunning)
-	live := inOrder(records)
-	want := []string{"runs", "inside", "urgent", "a1", "b1", "a2", "a3"}
-	for i, position := range positions(live) {
-		if got := names[live[i].generation.ID]; got != want[i] || position != i {
-			t.Errorf("place %d: %s in position %d, want %s in %d", i, got, position, want[i], i)
-		}
-	}
 }
 
 // What has ended without its picture says how far it came, not that its time is over.

@@ -12,13 +12,13 @@ func (h *hub) publish(r *record, now time.Time) {
 		prev = p
 	}
 	state := &State{Generation: r.generation}
-	state.Progress, state.Images = progressOf(&r.generation, prev, h.snapshot, r.position, h.pace)
+	state.Progress, state.Images = progressOf(&r.generation, prev, h.snapshot, r.place, h.pace)
 	if prev != nil {
 		state.Rev = prev.Rev
 	}
 	state.Rev++
 	delete(h.dirty, r)
-	r.published, r.placed = now, r.position
+	r.published, r.placed = now, r.place
 	r.states.set(state)
 	h.nudged = true
 }
@@ -85,7 +85,7 @@ func (h *hub) oversee(now time.Time) {
 	o := &Overview{Servers: h.servers, Demo: h.demo, QueuePaused: h.paused, At: now}
 	if h.moved {
 		h.rev++
-		h.order(now)
+		h.arrange(now)
 	}
 	o.Rev = h.rev
 	o.Live = make([]*State, len(h.live))
@@ -94,7 +94,7 @@ func (h *hub) oversee(now time.Time) {
 	}
 	o.Recent = h.recent
 	o.Stage = h.ended
-	if len(o.Live) > 0 {
+	if len(o.Live) > 0 && (o.Live[0].Generation.HeldAt == nil || o.Stage == nil) {
 		o.Stage = o.Live[0]
 	}
 	h.moved, h.nudged = false, false
@@ -106,27 +106,12 @@ func (h *hub) oversee(now time.Time) {
 // overseeShare keeps the overview to a tenth of the time, however long the queue is.
 const overseeShare = 10
 
-// order makes the order anew and gives each its position. When the first of a long queue begins, all others move
-// up: those that are watched or near enough to be seen have a new state at once, the rest when somebody asks.
-func (h *hub) order(now time.Time) {
-	h.live = inOrder(h.records)
-	h.waiting = 0
-	for i, position := range positions(h.live) {
-		h.waiting = max(h.waiting, position)
-		r := h.live[i]
-		r.position = position
-		if r.placed != position && (i < placedAtOnce || r.watchers > 0) {
-			h.publish(r, now)
-		}
-	}
-}
-
 // placedAtOnce is how many of the queue have a new state with each move.
 const placedAtOnce = 500
 
-// place sees that a record's state has its present position; mu is held.
-func (h *hub) place(r *record) {
-	if r.placed != r.position {
-		h.publish(r, time.Now())
+// showPlace sees that a record's state has its present place; mu is held.
+func (h *hub) showPlace(r *record) {
+	if now := time.Now(); !r.placed.near(r.place, now) {
+		h.publish(r, now)
 	}
 }

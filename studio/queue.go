@@ -9,83 +9,189 @@ import (
 	"github.com/google/uuid"
 )
 
+// place is where in the queue a generation stands.
+type place struct {
+	position int           // from 1; 0: it does not wait
+	start    time.Time     // when it is expected to begin; zero while unknown
+	wait     time.Duration // until then, from when that was foretold
+	held     bool          // by its owner
+	paused   bool          // the whole queue is
+}
+
+// The stages of a live generation, in the order of the list.
+const (
+	stageRunning   = iota // begun, if only with one of its images
+	stageSubmitted        // inside a ComfyUI's queue
+	stageWaiting
+	stageHeld
+)
+
+func stage(g *Generation) int {
+	best, begun := stageWaiting, false
+	if g.HeldAt != nil {
+		best = stageHeld
+	}
+	for i := range g.Images {
+		switch g.Images[i].AttemptState {
+		case attemptRunning, attemptFinalizing:
+			return stageRunning
+		case attemptSucceeded:
+			begun = true
+		case attemptSubmitting, attemptSubmitted:
+			best = min(best, stageSubmitted)
+		}
+	}
+	if begun && best != stageHeld {
+		return stageRunning
+	}
+	return best
+}
+
+// waits reports whether the queue holds an image of g that may be picked.
+func waits(g *Generation) bool {
+	return g.HeldAt == nil && g.CancelRequestedAt == nil && pending(g) > 0
+}
+
+// pending is how many images of g wait in the queue.
+func pending(g *Generation) (n int) {
+	for i := range g.Images {
+		if g.Images[i].Status == Pending {
+			n++
+		}
+	}
+	return n
+}
+
+// turn is when a generation that waits has its first image picked.
+type turn struct {
+	*record
+	own   int // images of its user and priority that are picked before
+	user  int // its user's place in the round
+	ahead int // images of everybody that are picked before
+}
+
 // inOrder sorts the live generations as they will run: those that run first, oldest first, then
-// those that wait inside a ComfyUI, then the queue as ImagePick takes from it: by priority, in
-// turn over users, by age.
-func inOrder(records map[uuid.UUID]*record) []*record {
-	live := make([]*record, 0, len(records))
+// those that wait inside a ComfyUI, then the queue as ImagePick takes from it, and at last what is
+// held back. turns are those of the queue, and of what has begun and waits with its other images.
+func inOrder(records map[uuid.UUID]*record, served map[uuid.UUID]time.Time) (live []*record, turns []turn) {
+	live = make([]*record, 0, len(records))
 	for _, r := range records {
 		if !r.generation.Status.Ended() {
 			live = append(live, r)
 		}
 	}
+	turns = takeTurns(live, served)
+	at := make(map[*record]int, len(turns))
+	for i, t := range turns {
+		at[t.record] = i
+	}
 	slices.SortFunc(live, func(a, b *record) int {
-		return cmp.Or(
-			cmp.Compare(stage(a), stage(b)),
-			cmp.Compare(b.generation.priority, a.generation.priority),
-			bytes.Compare(a.generation.ID[:], b.generation.ID[:]),
-		)
+		of := stage(&a.generation)
+		if order := cmp.Compare(of, stage(&b.generation)); order != 0 {
+			return order
+		}
+		if of == stageWaiting {
+			return cmp.Compare(at[a], at[b])
+		}
+		return cmp.Or(cmp.Compare(b.generation.Priority, a.generation.Priority), byRank(a, b))
 	})
-	waiting := slices.IndexFunc(live, func(r *record) bool { return stage(r) == stageWaiting })
-	if waiting >= 0 {
-		takeTurns(live[waiting:])
-	}
-	return live
+	return live, turns
 }
 
-// The stages of a live generation, in the order of the list.
-const (
-	stageRunning = iota
-	stageSubmitted
-	stageWaiting
-)
+// byRank is the order that a user gave to what is of one priority.
+func byRank(a, b *record) int {
+	return cmp.Or(cmp.Compare(a.generation.rank, b.generation.rank),
+		bytes.Compare(a.generation.ID[:], b.generation.ID[:]))
+}
 
-func stage(r *record) int {
-	best := stageWaiting
-	for i := range r.generation.Images {
-		switch r.generation.Images[i].AttemptState {
-		case attemptRunning, attemptFinalizing, attemptSucceeded:
-			return stageRunning // one image done counts: the generation is under way
-		case attemptSubmitting, attemptSubmitted:
-			best = stageSubmitted
+// takeTurns puts what waits in the order in which ImagePick takes it: by priority, then one image
+// of each user in turn, the least recently served first, and of each user by rank. served says when
+// that was.
+func takeTurns(live []*record, served map[uuid.UUID]time.Time) []turn {
+	queue := make([]turn, 0, len(live))
+	for _, r := range live {
+		if waits(&r.generation) {
+			queue = append(queue, turn{record: r})
 		}
 	}
-	return best
-}
-
-// takeTurns reorders a queue, sorted by priority and age, so that within one priority each user
-// has one before anybody has two.
-func takeTurns(queue []*record) {
-	type key struct {
-		priority int32
-		user     uuid.UUID
-	}
-	turn := make(map[key]int)
-	turns := make(map[*record]int, len(queue))
-	for _, r := range queue {
-		k := key{r.generation.priority, r.generation.UserID}
-		turns[r] = turn[k]
-		turn[k]++
-	}
-	slices.SortStableFunc(queue, func(a, b *record) int {
-		return cmp.Or(
-			cmp.Compare(b.generation.priority, a.generation.priority),
-			cmp.Compare(turns[a], turns[b]),
-		)
+	slices.SortFunc(queue, func(a, b turn) int {
+		return cmp.Or(cmp.Compare(b.generation.Priority, a.generation.Priority), byRank(a.record, b.record))
 	})
+	round := newRound(served)
+	ahead := 0
+	for rest := queue; len(rest) > 0; {
+		priority := rest[0].generation.Priority
+		n := slices.IndexFunc(rest, func(t turn) bool { return t.generation.Priority != priority })
+		if n < 0 {
+			n = len(rest)
+		}
+		ahead = round.serve(rest[:n], ahead)
+		rest = rest[n:]
+	}
+	return queue
 }
 
-// positions numbers those that wait, from 1; who runs has 0.
-func positions(live []*record) []int {
-	list := make([]int, len(live))
-	next := 1
-	for i, r := range live {
-		if stage(r) != stageRunning {
-			list[i] = next
-			next++
+// round is whose turn it is.
+type round struct {
+	served map[uuid.UUID]time.Time
+	later  map[uuid.UUID]int // users whom a higher priority serves first, by when it is done with them
+	done   int               // the last of these
+}
+
+func newRound(served map[uuid.UUID]time.Time) *round {
+	return &round{served: served, later: make(map[uuid.UUID]int)}
+}
+
+// share is what one user has in one priority.
+type share struct {
+	user   uuid.UUID
+	images int
+	first  *record
+}
+
+// serve orders what is of one priority, sorted by rank, ahead images being picked before it. It
+// returns that number with these images.
+func (o *round) serve(queue []turn, ahead int) int {
+	place := make(map[uuid.UUID]int)
+	var shares []share
+	for i := range queue {
+		g := &queue[i].generation
+		at, known := place[g.UserID]
+		if !known {
+			at = len(shares)
+			place[g.UserID] = at
+			shares = append(shares, share{user: g.UserID, first: queue[i].record})
+		}
+		queue[i].own = shares[at].images
+		shares[at].images += pending(g)
+	}
+	slices.SortFunc(shares, func(a, b share) int {
+		return cmp.Or(cmp.Compare(o.later[a.user], o.later[b.user]),
+			o.served[a.user].Compare(o.served[b.user]), byRank(a.first, b.first))
+	})
+	for i, s := range shares {
+		place[s.user] = i
+	}
+	for i := range queue {
+		t := &queue[i]
+		t.user = place[t.generation.UserID]
+		t.ahead = ahead
+		for j, s := range shares {
+			t.ahead += min(s.images, t.own)
+			if j < t.user && s.images > t.own {
+				t.ahead++
+			}
 		}
 	}
-	return list
+	slices.SortFunc(queue, func(a, b turn) int { return cmp.Compare(a.ahead, b.ahead) })
+	// Who has more is served longer; of those who have the same, in the order of the round.
+	slices.SortStableFunc(shares, func(a, b share) int { return cmp.Compare(a.images, b.images) })
+	for _, s := range shares {
+		o.done++
+		ahead += s.images
+		o.later[s.user] = o.done
+	}
+	return ahead
 }
 
 // newestFirst sorts states by the age of their generations and keeps what the overview shows.

@@ -25,8 +25,9 @@ type Request struct {
 	Workflow       string                     // empty: workflow.TextToImage
 	Settings       map[string]json.RawMessage // by field name; numbers may come as text, absent ones take the default
 	TotalImages    int                        // 0: 1
-	Webhook        *string                    // where the end is posted; nil: as the settings say, empty: nowhere
-	Original       []byte                     // the body as it came, kept with the generation
+	Priority       Priority
+	Webhook        *string // where the end is posted; nil: as the settings say, empty: nowhere
+	Original       []byte  // the body as it came, kept with the generation
 
 	IdempotencyKey string // empty: none. Same key and BodyHash: the same generation
 	BodyHash       []byte // sha256 of what counts as "the same body"
@@ -57,6 +58,8 @@ var (
 	ErrNotFound    = errors.New("no such generation")
 	ErrKeyReused   = errors.New("idempotency key was used with another body")
 	ErrLive        = errors.New("generation is still running")
+	ErrEnded       = errors.New("generation has ended")
+	ErrBegun       = errors.New("no image of the generation waits")
 	ErrQueueFull   = errors.New("too many generations are waiting")
 	ErrUnavailable = errors.New("database is not reachable")
 	ErrBadCursor   = errors.New("cursor is not one of ours")

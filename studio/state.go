@@ -30,8 +30,9 @@ type Progress struct {
 	Overall       int    // 0 to 100, time-weighted; 100 only with PhaseComplete
 	ETA           time.Duration
 	ETAKnown      bool
-	QueuePosition int // from 1; 0 when not queued
-	ImageIndex    int // the image at work, from 1; 0 when none
+	QueuePosition int       // from 1; 0 when not queued, and while held back
+	ExpectedStart time.Time // of what waits, by the pace of the images before; zero while unknown
+	ImageIndex    int       // the image at work, from 1; 0 when none
 	TotalImages   int
 	Pass, Passes  int
 	Node          string

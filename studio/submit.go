@@ -74,7 +74,7 @@ func (h *hold) pick(ctx context.Context) (*follower, error) {
 	}
 	h.expect(f)
 	h.studio.hub.change(row.GenerationID, inserted.Rev, func(g *Generation) {
-		g.Status, g.UpdatedAt = Generating, inserted.UpdatedAt
+		g.Status, g.UpdatedAt, g.served = Generating, inserted.UpdatedAt, inserted.ServedAt
 		image := &g.Images[row.Index-1]
 		image.Status, image.AttemptState = Generating, attemptSubmitting
 		image.PromptID, image.Server = f.promptID, h.server.Name

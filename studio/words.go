@@ -38,12 +38,17 @@ func wordOf(s Status) string {
 	return ""
 }
 
-// queued says where in the queue somebody is.
-func queued(position int) string {
-	if position <= 0 {
+// words say where in the queue somebody is.
+func (at place) words() string {
+	switch {
+	case at.held:
+		return "Held back"
+	case at.paused:
+		return "The queue is paused"
+	case at.position <= 0:
 		return "Waiting for a server"
 	}
-	return fmt.Sprintf("Position %d in the queue", position)
+	return fmt.Sprintf("Position %d in the queue", at.position)
 }
 
 // nextImage is what is said between two images.

@@ -46,6 +46,8 @@ type workshop struct {
 
 	publicWebhooks bool // webhooks may not lie in private networks
 
+	unserved bool // its studio knows of no server
+
 	studio *studio.Studio
 	stop   func()
 }
@@ -76,7 +78,9 @@ func open(t *testing.T, settings ...setting) *workshop {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.comfy.Close)
-	w.servers = []studio.ServerConfig{{Name: "easel-1", URL: w.comfy.URL()}}
+	if !w.unserved {
+		w.servers = []studio.ServerConfig{{Name: "easel-1", URL: w.comfy.URL()}}
+	}
 	w.start()
 	t.Cleanup(func() { w.stop() })
 	return w
