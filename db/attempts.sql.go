@@ -853,37 +853,6 @@ func (q *Queries) AttemptsOf(ctx context.Context, generationID uuid.UUID) ([]Att
 	return items, nil
 }
 
-const attemptsOfDisabled = `-- name: AttemptsOfDisabled :many
-SELECT a.prompt_id, a.server_id FROM attempts a JOIN servers s ON s.id = a.server_id
-WHERE NOT s.enabled AND a.state IN ('submitting', 'submitted', 'running')
-`
-
-type AttemptsOfDisabledRow struct {
-	PromptID uuid.UUID
-	ServerID uuid.UUID
-}
-
-// AttemptsOfDisabled reads what still lies on servers that configuration has dropped.
-func (q *Queries) AttemptsOfDisabled(ctx context.Context) ([]AttemptsOfDisabledRow, error) {
-	rows, err := q.db.Query(ctx, attemptsOfDisabled)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []AttemptsOfDisabledRow{}
-	for rows.Next() {
-		var i AttemptsOfDisabledRow
-		if err := rows.Scan(&i.PromptID, &i.ServerID); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const attemptsOnWatch = `-- name: AttemptsOnWatch :many
 SELECT a.prompt_id, a.generation_id, a.image_index, a.state,
        (i.status IN ('pending', 'generating'))::boolean AS needed

@@ -134,7 +134,8 @@ SELECT i.generation_id, i.index, i.seed, i.width, i.height, i.status, i.error_me
        coalesce(a.steps_done, 0)::integer AS steps_done,
        coalesce(a.steps_planned, 0)::integer AS steps_planned,
        coalesce(a.reused, false)::boolean AS reused,
-       coalesce(s.name, '')::text AS server
+       coalesce(s.name, '')::text AS server,
+       coalesce(a.server_id, '00000000-0000-0000-0000-000000000000')::uuid AS server_id
 FROM images i
 LEFT JOIN LATERAL (
     SELECT prompt_id, generation_id, image_index, number, server_id, fence, state, graph, result, was_running, loss_reason, error_message, error_detail, steps_done, steps_planned, created_at, submitted_at, running_at, sampling_at, finalizing_at, finished_at, reused, watch_until, adopted_at, retry_reason FROM attempts WHERE attempts.generation_id = i.generation_id AND attempts.image_index = i.index
@@ -169,6 +170,7 @@ type ImagesOfRow struct {
 	StepsPlanned int32
 	Reused       bool
 	Server       string
+	ServerID     uuid.UUID
 }
 
 // ImagesOf reads the images of generations, each with its latest attempt; one that lives or has
@@ -201,6 +203,7 @@ func (q *Queries) ImagesOf(ctx context.Context, ids []uuid.UUID) ([]ImagesOfRow,
 			&i.StepsPlanned,
 			&i.Reused,
 			&i.Server,
+			&i.ServerID,
 		); err != nil {
 			return nil, err
 		}

@@ -12,11 +12,23 @@ import (
 	"github.com/google/uuid"
 )
 
+const serverClasses = `-- name: ServerClasses :one
+SELECT object_info FROM servers WHERE id = $1
+`
+
+// ServerClasses reads the node classes of a server as last known.
+func (q *Queries) ServerClasses(ctx context.Context, id uuid.UUID) ([]byte, error) {
+	row := q.db.QueryRow(ctx, serverClasses, id)
+	var object_info []byte
+	err := row.Scan(&object_info)
+	return object_info, err
+}
+
 const serverConfigure = `-- name: ServerConfigure :one
 INSERT INTO servers (id, key, name, url, kind, client_id)
 VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (key) DO UPDATE SET
-    name = excluded.name, url = excluded.url, kind = excluded.kind, enabled = true,
+    name = excluded.name, url = excluded.url, kind = excluded.kind, enabled = true, source = 'config', removed_at = NULL,
     config_rev = servers.config_rev + (servers.url <> excluded.url OR NOT servers.enabled)::integer
 RETURNING id
 `
@@ -30,7 +42,8 @@ type ServerConfigureParams struct {
 	ClientID string
 }
 
-// ServerConfigure stores a server that configuration names. Its id, client id and lease stay.
+// ServerConfigure stores a server that configuration names. Its id, client id, mode and lease stay; one that was
+// added on the page of servers is configuration's from here on.
 func (q *Queries) ServerConfigure(ctx context.Context, arg ServerConfigureParams) (uuid.UUID, error) {
 	row := q.db.QueryRow(ctx, serverConfigure,
 		arg.ID,
@@ -45,22 +58,49 @@ func (q *Queries) ServerConfigure(ctx context.Context, arg ServerConfigureParams
 	return id, err
 }
 
-const serverObjectInfo = `-- name: ServerObjectInfo :exec
-UPDATE servers SET object_info = $1
-WHERE id = $2 AND owner = $3::uuid AND fence = $4 AND object_info IS DISTINCT FROM $1
+const serverDrained = `-- name: ServerDrained :execrows
+UPDATE servers s SET mode = 'off'
+WHERE s.id = $1 AND s.owner = $2::uuid AND s.fence = $3 AND s.mode = 'draining' AND NOT EXISTS (
+    SELECT FROM attempts a
+    WHERE a.server_id = s.id AND a.state IN ('submitting', 'submitted', 'running', 'finalizing'))
 `
 
-type ServerObjectInfoParams struct {
+type ServerDrainedParams struct {
+	ID    uuid.UUID
+	Owner uuid.UUID
+	Fence int64
+}
+
+// ServerDrained switches a draining server off once nothing of ours is inside it, and none of its files is still
+// to be fetched.
+func (q *Queries) ServerDrained(ctx context.Context, arg ServerDrainedParams) (int64, error) {
+	result, err := q.db.Exec(ctx, serverDrained, arg.ID, arg.Owner, arg.Fence)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const serverLearned = `-- name: ServerLearned :exec
+UPDATE servers SET object_info = $1,
+    capabilities = capabilities || jsonb_build_object('info', $2::text)
+WHERE id = $3 AND owner = $4::uuid AND fence = $5 AND capabilities ->> 'info' IS DISTINCT FROM $2::text
+`
+
+type ServerLearnedParams struct {
 	ObjectInfo []byte
+	InfoSum    string
 	ID         uuid.UUID
 	Owner      uuid.UUID
 	Fence      int64
 }
 
-// ServerObjectInfo keeps the node classes of a server for the time when it is down.
-func (q *Queries) ServerObjectInfo(ctx context.Context, arg ServerObjectInfoParams) error {
-	_, err := q.db.Exec(ctx, serverObjectInfo,
+// ServerLearned keeps the node classes of a server for the time when it is down, and for the instances that do not
+// supervise it; they hear of it by the sum.
+func (q *Queries) ServerLearned(ctx context.Context, arg ServerLearnedParams) error {
+	_, err := q.db.Exec(ctx, serverLearned,
 		arg.ObjectInfo,
+		arg.InfoSum,
 		arg.ID,
 		arg.Owner,
 		arg.Fence,
@@ -69,16 +109,20 @@ func (q *Queries) ServerObjectInfo(ctx context.Context, arg ServerObjectInfoPara
 }
 
 const serverObserve = `-- name: ServerObserve :exec
-UPDATE servers SET state = $1, version = $2, device = $3, vram_total = $4,
-    last_error = $5, last_seen = $6
-WHERE id = $7 AND owner = $8::uuid AND fence = $9
+UPDATE servers SET state = $1, version = $2, device = $3, devices = $4,
+    vram_total = $5, vram_free = $6, queue = $7,
+    last_error = $8, last_seen = $9
+WHERE id = $10 AND owner = $11::uuid AND fence = $12
 `
 
 type ServerObserveParams struct {
 	State     string
 	Version   string
 	Device    string
+	Devices   []byte
 	VRAMTotal int64
+	VRAMFree  int64
+	Queue     int32
 	LastError string
 	LastSeen  *time.Time
 	ID        uuid.UUID
@@ -86,13 +130,16 @@ type ServerObserveParams struct {
 	Fence     int64
 }
 
-// ServerObserve stores how a server is, when that has changed.
+// ServerObserve stores how a server is.
 func (q *Queries) ServerObserve(ctx context.Context, arg ServerObserveParams) error {
 	_, err := q.db.Exec(ctx, serverObserve,
 		arg.State,
 		arg.Version,
 		arg.Device,
+		arg.Devices,
 		arg.VRAMTotal,
+		arg.VRAMFree,
+		arg.Queue,
 		arg.LastError,
 		arg.LastSeen,
 		arg.ID,
@@ -120,7 +167,7 @@ func (q *Queries) ServerRelease(ctx context.Context, arg ServerReleaseParams) er
 
 const serverRenew = `-- name: ServerRenew :execrows
 UPDATE servers SET lease_until = now() + interval '1 second' * $1::float8
-WHERE id = $2 AND owner = $3::uuid AND fence = $4 AND enabled
+WHERE id = $2 AND owner = $3::uuid AND fence = $4 AND enabled AND mode <> 'off'
 `
 
 type ServerRenewParams struct {
@@ -130,7 +177,7 @@ type ServerRenewParams struct {
 	Fence      int64
 }
 
-// ServerRenew prolongs a lease that is still ours; no row means that it is not.
+// ServerRenew prolongs a lease that is still ours; no row means that it is not, or that the server was switched off.
 func (q *Queries) ServerRenew(ctx context.Context, arg ServerRenewParams) (int64, error) {
 	result, err := q.db.Exec(ctx, serverRenew,
 		arg.TTLSeconds,
@@ -147,6 +194,7 @@ func (q *Queries) ServerRenew(ctx context.Context, arg ServerRenewParams) (int64
 const serverTake = `-- name: ServerTake :one
 UPDATE servers SET owner = $1::uuid, fence = fence + 1, lease_until = now() + interval '1 second' * $2::float8
 WHERE id = $3 AND (lease_until < now() OR owner = $1::uuid OR $4::boolean)
+  AND (enabled AND mode <> 'off') <> $5::boolean
 RETURNING fence
 `
 
@@ -155,81 +203,158 @@ type ServerTakeParams struct {
 	TTLSeconds float64
 	ID         uuid.UUID
 	Force      bool
+	Abandon    bool
 }
 
-// ServerTake takes the lease of a server whose lease has run out, or any lease when force is set:
+// ServerTake takes the lease of a server that is on and whose lease has run out, or any lease when force is set:
 // then the caller is the only instance there can be. The fence grows, so the former owner's
-// writes change no row from here on.
+// writes change no row from here on. With abandon it is the lease of one that is off, to put back what lies there.
 func (q *Queries) ServerTake(ctx context.Context, arg ServerTakeParams) (int64, error) {
 	row := q.db.QueryRow(ctx, serverTake,
 		arg.Owner,
 		arg.TTLSeconds,
 		arg.ID,
 		arg.Force,
+		arg.Abandon,
 	)
 	var fence int64
 	err := row.Scan(&fence)
 	return fence, err
 }
 
-const serversDisableOthers = `-- name: ServersDisableOthers :exec
-UPDATE servers SET enabled = false, config_rev = config_rev + 1 WHERE enabled AND NOT (id = ANY($1::uuid[]))
+const serversAbandoned = `-- name: ServersAbandoned :many
+SELECT a.prompt_id, a.generation_id, a.server_id, s.name, s.url
+FROM servers s JOIN attempts a ON a.server_id = s.id
+WHERE (NOT s.enabled OR s.mode = 'off') AND (s.lease_until < now() OR s.owner = $1::uuid OR $2::boolean)
+  AND a.state IN ('submitting', 'submitted', 'running')
+ORDER BY a.server_id, a.created_at
+LIMIT 1000
 `
 
-// ServersDisableOthers turns off what configuration no longer names.
+type ServersAbandonedParams struct {
+	Owner uuid.UUID
+	Force bool
+}
+
+type ServersAbandonedRow struct {
+	PromptID     uuid.UUID
+	GenerationID uuid.UUID
+	ServerID     uuid.UUID
+	Name         string
+	URL          string
+}
+
+// ServersAbandoned reads what still lies on servers that are off and that nobody holds any more.
+func (q *Queries) ServersAbandoned(ctx context.Context, arg ServersAbandonedParams) ([]ServersAbandonedRow, error) {
+	rows, err := q.db.Query(ctx, serversAbandoned, arg.Owner, arg.Force)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ServersAbandonedRow{}
+	for rows.Next() {
+		var i ServersAbandonedRow
+		if err := rows.Scan(
+			&i.PromptID,
+			&i.GenerationID,
+			&i.ServerID,
+			&i.Name,
+			&i.URL,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const serversDisableOthers = `-- name: ServersDisableOthers :exec
+UPDATE servers SET enabled = false, config_rev = config_rev + 1
+WHERE enabled AND source = 'config' AND NOT (id = ANY($1::uuid[]))
+`
+
+// ServersDisableOthers turns off what configuration no longer names. Servers that people have added are theirs.
 func (q *Queries) ServersDisableOthers(ctx context.Context, ids []uuid.UUID) error {
 	_, err := q.db.Exec(ctx, serversDisableOthers, ids)
 	return err
 }
 
-const serversEnabled = `-- name: ServersEnabled :many
-SELECT id, name, url, kind, config_rev, client_id, max_inflight, state, version, device, vram_total,
-       object_info, last_error, last_seen
-FROM servers WHERE enabled ORDER BY kind, name, id
+const serversOn = `-- name: ServersOn :many
+SELECT id, rev, name, url, kind, source, mode, config_rev, client_id, max_inflight, owner,
+       extract(epoch FROM lease_until - now())::double precision AS lease_left,
+       state, version, device, devices, vram_total, vram_free, queue, last_error, last_seen,
+       coalesce(capabilities ->> 'info', '')::text AS info_sum,
+       ARRAY(SELECT jsonb_array_elements_text(coalesce(capabilities -> 'loaded', '[]')))::text[] AS loaded
+FROM servers
+WHERE enabled AND removed_at IS NULL AND (cardinality($1::uuid[]) = 0 OR id = ANY($1::uuid[]))
+ORDER BY kind, name, id
 `
 
-type ServersEnabledRow struct {
+type ServersOnRow struct {
 	ID          uuid.UUID
+	Rev         int64
 	Name        string
 	URL         string
 	Kind        string
+	Source      string
+	Mode        string
 	ConfigRev   int64
 	ClientID    string
 	MaxInflight int32
+	Owner       *uuid.UUID
+	LeaseLeft   float64
 	State       string
 	Version     string
 	Device      string
+	Devices     []byte
 	VRAMTotal   int64
-	ObjectInfo  []byte
+	VRAMFree    int64
+	Queue       int32
 	LastError   string
 	LastSeen    *time.Time
+	InfoSum     string
+	Loaded      []string
 }
 
-// ServersEnabled reads the servers to supervise, with what was last known of each.
-func (q *Queries) ServersEnabled(ctx context.Context) ([]ServersEnabledRow, error) {
-	rows, err := q.db.Query(ctx, serversEnabled)
+// ServersOn reads servers as everybody sees them, in the order in which they are shown: all, or those of ids.
+// lease_left is how many seconds its lease still runs by the database's clock; nobody holds it when that is not
+// above 0. The node classes, which may be megabytes, are read by ServerClasses where info_sum is a new one.
+func (q *Queries) ServersOn(ctx context.Context, ids []uuid.UUID) ([]ServersOnRow, error) {
+	rows, err := q.db.Query(ctx, serversOn, ids)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []ServersEnabledRow{}
+	items := []ServersOnRow{}
 	for rows.Next() {
-		var i ServersEnabledRow
+		var i ServersOnRow
 		if err := rows.Scan(
 			&i.ID,
+			&i.Rev,
 			&i.Name,
 			&i.URL,
 			&i.Kind,
+			&i.Source,
+			&i.Mode,
 			&i.ConfigRev,
 			&i.ClientID,
 			&i.MaxInflight,
+			&i.Owner,
+			&i.LeaseLeft,
 			&i.State,
 			&i.Version,
 			&i.Device,
+			&i.Devices,
 			&i.VRAMTotal,
-			&i.ObjectInfo,
+			&i.VRAMFree,
+			&i.Queue,
 			&i.LastError,
 			&i.LastSeen,
+			&i.InfoSum,
+			&i.Loaded,
 		); err != nil {
 			return nil, err
 		}

@@ -145,7 +145,7 @@ type Server struct {
 	Mode         string
 	RemovedAt    *time.Time
 	Queue        int32
-	VramFree     int64
+	VRAMFree     int64
 	Devices      []byte
 	Rev          int64
 }

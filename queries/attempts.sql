@@ -320,11 +320,6 @@ LEFT JOIN LATERAL (
 WHERE a.server_id = @server_id AND a.state IN ('submitting', 'submitted', 'running')
 ORDER BY a.created_at;
 
--- AttemptsOfDisabled reads what still lies on servers that configuration has dropped.
--- name: AttemptsOfDisabled :many
-SELECT a.prompt_id, a.server_id FROM attempts a JOIN servers s ON s.id = a.server_id
-WHERE NOT s.enabled AND a.state IN ('submitting', 'submitted', 'running');
-
 -- AttemptsUnfinished names the attempts that wait for their finalize job.
 -- name: AttemptsUnfinished :many
 SELECT prompt_id FROM attempts WHERE state = 'finalizing' AND finalizing_at < now() - interval '1 minute';

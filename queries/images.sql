@@ -10,7 +10,8 @@ SELECT i.generation_id, i.index, i.seed, i.width, i.height, i.status, i.error_me
        coalesce(a.steps_done, 0)::integer AS steps_done,
        coalesce(a.steps_planned, 0)::integer AS steps_planned,
        coalesce(a.reused, false)::boolean AS reused,
-       coalesce(s.name, '')::text AS server
+       coalesce(s.name, '')::text AS server,
+       coalesce(a.server_id, '00000000-0000-0000-0000-000000000000')::uuid AS server_id
 FROM images i
 LEFT JOIN LATERAL (
     SELECT * FROM attempts WHERE attempts.generation_id = i.generation_id AND attempts.image_index = i.index

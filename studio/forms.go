@@ -31,6 +31,21 @@ func (f *forms) learn(server uuid.UUID, info *workflow.ObjectInfo) {
 	clear(f.made)
 }
 
+// forget leaves out a server that is gone.
+func (f *forms) forget(server uuid.UUID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.infos, server)
+	clear(f.made)
+}
+
+// info is what is known of the node classes of a server; nil when nothing is.
+func (f *forms) info(server uuid.UUID) *workflow.ObjectInfo {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.infos[server]
+}
+
 // of is the form of a workflow over all servers, made once for each change of what they know.
 func (f *forms) of(w *workflow.Workflow) workflow.Form {
 	f.mu.Lock()

@@ -94,6 +94,7 @@ type Image struct {
 	Width, Height int    // as asked for; outputs carry their own
 	PromptID      string // of the latest attempt; empty before the first
 	Server        string // name of the server of the latest attempt
+	ServerID      uuid.UUID
 	AttemptState  string // finer state of the latest attempt: submitting, submitted, running, finalizing, ...
 	Attempts      int    // how many there were
 	RetryReason   string // in words, why there was more than one, or will be; empty: there was not

@@ -101,8 +101,8 @@ func (s *Studio) newRiver() (*river.Client[pgx.Tx], error) {
 // runRiver works jobs until ctx ends.
 func (s *Studio) runRiver(ctx context.Context) error {
 	if s.config.Sole {
-		if err := s.reclaim(ctx); err != nil {
-			return fmt.Errorf("studio: take up jobs: %w", err)
+		if !s.persist(ctx, "take up jobs", s.reclaim) {
+			return nil
 		}
 	}
 	// River's own context must outlive ours: with it ended, jobs are cut off in the middle. It does

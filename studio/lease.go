@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"easel/db"
 )
@@ -25,12 +26,25 @@ type lease struct {
 	until   time.Time // by our clock, measured from before the request
 }
 
-// takeLease takes the lease of a server, if it is free or ours; force takes it from whoever has
-// it. db.ErrNotFound: somebody else has it.
-func takeLease(ctx context.Context, q *db.Queries, t Timing, server, owner uuid.UUID, force bool) (*lease, error) {
+// taking says how a lease is taken.
+type taking int
+
+const (
+	takeFree      taking = iota // if it is free or ours
+	takeByForce                 // from whoever has it
+	takeAbandoned               // if it is free or ours, of a server that is off
+)
+
+// takeTimeout bounds what one try to take a lease waits for the database.
+const takeTimeout = 5 * time.Second
+
+// takeLease takes the lease of a server. db.ErrNotFound: it is not to be had.
+func takeLease(ctx context.Context, q *db.Queries, t Timing, server, owner uuid.UUID, how taking) (*lease, error) {
+	ctx, cancel := context.WithTimeout(ctx, takeTimeout)
+	defer cancel()
 	asked := time.Now()
 	fence, err := db.One(q.ServerTake(ctx, db.ServerTakeParams{
-		ID: server, Owner: owner, TTLSeconds: t.Lease.Seconds(), Force: force,
+		ID: server, Owner: owner, TTLSeconds: t.Lease.Seconds(), Force: how == takeByForce, Abandon: how == takeAbandoned,
 	}))
 	if err != nil {
 		return nil, fmt.Errorf("take lease: %w", err)
@@ -45,13 +59,14 @@ func (l *lease) keep(ctx context.Context) error {
 		for {
 			asked := time.Now()
 			deadline := l.until.Add(-l.timing.Margin)
-			renewCtx, cancel := context.WithDeadline(ctx, deadline)
+			// A try that hangs is given up while there is time for another, on another connection.
+			renewCtx, cancel := context.WithTimeout(ctx, min(l.timing.Renew, time.Until(deadline)))
 			rows, err := l.queries.ServerRenew(renewCtx, db.ServerRenewParams{
 				TTLSeconds: l.timing.Lease.Seconds(), ID: l.server, Owner: l.owner, Fence: l.fence,
 			})
 			cancel()
 			if err == nil && rows == 0 {
-				return fmt.Errorf("%w: another instance has taken it", errLeaseLost)
+				return fmt.Errorf("%w: another instance has taken it, or the server was switched off", errLeaseLost)
 			}
 			if err == nil {
 				l.until = asked.Add(l.timing.Lease)
@@ -67,6 +82,21 @@ func (l *lease) keep(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// leaseConnections is how many connections renewals have of their own, so that no lease is lost because visitors
+// have all the others: one, and another while the first hangs.
+const leaseConnections = 2
+
+// openLeases makes the connections for leases. The caller closes them.
+func (s *Studio) openLeases(ctx context.Context) (*pgxpool.Pool, error) {
+	config := s.pool.Config()
+	config.MaxConns, config.MinConns, config.MinIdleConns = leaseConnections, 0, 0
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("connections for leases: %w", err)
+	}
+	return pool, nil
 }
 
 // releaseTimeout bounds what a graceful stop waits for the database.

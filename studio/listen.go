@@ -29,6 +29,7 @@ func (s *Studio) learned(kind string, subject uuid.UUID, rev int64) {
 	case bellSettings:
 		s.settingsChanged()
 	case bellServer:
+		s.serversChanged(subject)
 	}
 }
 
@@ -129,6 +130,7 @@ func (s *Studio) resync(ctx context.Context, r *reader) error {
 	}
 	s.hub.thin()
 	s.settingsChanged()
+	s.serversChanged(uuid.Nil)
 	s.wakeSupervisors()
 	s.counters.Resyncs.Add(1)
 	*r = from

@@ -102,7 +102,7 @@ func imageOf(row db.ImagesOfRow) Image {
 	image := Image{
 		Index: int(row.Index), Status: Status(row.Status), Seed: uint64(row.Seed),
 		Width: int(row.Width), Height: int(row.Height),
-		PromptID: row.PromptID, Server: row.Server,
+		PromptID: row.PromptID, Server: row.Server, ServerID: row.ServerID,
 		AttemptState: row.AttemptState, Attempts: int(row.Attempts),
 		ErrorMessage: row.ErrorMessage,
 		StepsDone:    int(row.StepsDone), StepsPlanned: int(row.StepsPlanned), Reused: row.Reused,

@@ -2,7 +2,12 @@ package studio
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"math"
+	"slices"
 	"time"
 
 	"easel/comfy"
@@ -20,6 +25,7 @@ func (h *hold) onMessage(m comfy.Message) {
 	}
 	if m.Type == comfy.TypeStatus {
 		h.studio.hub.setServer(h.server.ID, func(s *Server) { s.Queue = max(m.QueueRemaining, 0) })
+		ring(h.tell)
 		return
 	}
 	promptID, changed := h.tracker.Apply(m, now)
@@ -87,6 +93,9 @@ func (h *hold) watchPulse(ctx context.Context) error {
 	return nil
 }
 
+// tellEvery is how often the length of a server's queue is stored at most.
+const tellEvery = time.Second
+
 // watchServer looks at the server itself: after each change of the connection, and now and then.
 func (h *hold) watchServer(ctx context.Context) error {
 	timer := time.NewTimer(jitter(h.studio.timing.Health))
@@ -95,6 +104,12 @@ func (h *hold) watchServer(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-h.tell: // for the other instances, which do not hear the socket
+			h.store(ctx)
+			if !sleep(ctx, tellEvery) {
+				return nil
+			}
+			continue
 		case <-h.examine:
 		case <-timer.C:
 		}
@@ -102,6 +117,9 @@ func (h *hold) watchServer(ctx context.Context) error {
 		timer.Reset(jitter(h.studio.timing.Health))
 	}
 }
+
+// maxDevices is how many devices of a server are kept.
+const maxDevices = 16
 
 // look asks the server how it is, and after a connect what it knows.
 func (h *hold) look(ctx context.Context) {
@@ -123,10 +141,13 @@ func (h *hold) look(ctx context.Context) {
 	now := time.Now()
 	h.studio.hub.setServer(h.server.ID, func(s *Server) {
 		s.Version, s.LastSeen = label(stats.System.ComfyUIVersion), now
-		if len(stats.Devices) > 0 {
-			d := stats.Devices[0]
-			s.Device, s.VRAMTotal, s.VRAMFree = label(d.Name), max(d.VRAMTotal, 0), max(d.VRAMFree, 0)
+		s.Devices = make([]Device, 0, len(stats.Devices))
+		for _, d := range stats.Devices[:min(len(stats.Devices), maxDevices)] {
+			s.Devices = append(s.Devices, Device{
+				Name: label(d.Name), Type: label(d.Type), VRAMTotal: max(d.VRAMTotal, 0), VRAMFree: max(d.VRAMFree, 0),
+			})
 		}
+		s.showDevice()
 	})
 	switch {
 	case h.pulse.stalled():
@@ -156,8 +177,8 @@ func (h *hold) learn(ctx context.Context) {
 	}
 	h.info.Store(info)
 	h.studio.forms.learn(h.server.ID, info)
-	if err := h.studio.queries.ServerObjectInfo(ctx, db.ServerObjectInfoParams{
-		ObjectInfo: raw, ID: h.server.ID, Owner: h.lease.owner, Fence: h.lease.fence,
+	if err := h.studio.queries.ServerLearned(ctx, db.ServerLearnedParams{
+		ObjectInfo: raw, InfoSum: infoSum(raw), ID: h.server.ID, Owner: h.lease.owner, Fence: h.lease.fence,
 	}); err != nil && ctx.Err() == nil {
 		h.logger.Warn("could not store object_info", "err", err)
 	}
@@ -171,22 +192,31 @@ func (h *hold) showState(state ServerState, why string) {
 // store keeps how the server is, if that is another than it was.
 func (h *hold) store(ctx context.Context) {
 	shown, ok := h.studio.hub.server(h.server.ID)
-	if !ok {
+	if !ok || shown.looksLike(h.stored) && slices.Equal(shown.Devices, h.stored.Devices) {
 		return
 	}
-	now := db.ServerObserveParams{
-		State: string(shown.State), Version: shown.Version, Device: shown.Device, VRAMTotal: shown.VRAMTotal,
-		LastError: shown.LastError, ID: h.server.ID, Owner: h.lease.owner, Fence: h.lease.fence,
+	devices, err := json.Marshal(shown.Devices)
+	if err != nil || shown.Devices == nil {
+		devices = []byte("[]")
 	}
-	if now == h.stored {
-		return
-	}
-	h.stored = now
-	now.LastSeen = givenTime(shown.LastSeen)
-	if err := h.studio.queries.ServerObserve(ctx, now); err != nil && ctx.Err() == nil {
+	err = h.studio.queries.ServerObserve(ctx, db.ServerObserveParams{
+		State: string(shown.State), Version: shown.Version, Devices: devices, Queue: int32(min(shown.Queue, math.MaxInt32)), //nolint:gosec // bounded
+		Device: shown.Device, VRAMTotal: shown.VRAMTotal, VRAMFree: shown.VRAMFree,
+		LastError: shown.LastError, LastSeen: givenTime(shown.LastSeen),
+		ID: h.server.ID, Owner: h.lease.owner, Fence: h.lease.fence,
+	})
+	switch {
+	case err == nil:
+		h.stored = shown
+	case ctx.Err() == nil:
 		h.logger.Warn("could not store how the server is", "err", err)
-		h.stored = db.ServerObserveParams{}
 	}
+}
+
+// infoSum tells one object_info from another.
+func infoSum(raw []byte) string {
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:8])
 }
 
 func serverStateOf(err error) ServerState {
@@ -194,17 +224,4 @@ func serverStateOf(err error) ServerState {
 		return ServerNotComfyUI
 	}
 	return ServerDown
-}
-
-// asLastKnown is a server before anybody has looked: what the database remembers, but for its
-// state, which may have been another's for long.
-func (v *supervisor) asLastKnown(row db.ServersEnabledRow) Server {
-	s := Server{
-		ID: row.ID, Name: row.Name, URL: v.client.String(), Demo: row.Kind == "demo",
-		State: ServerUnknown, Version: row.Version, Device: row.Device, VRAMTotal: row.VRAMTotal,
-	}
-	if row.LastSeen != nil {
-		s.LastSeen = *row.LastSeen
-	}
-	return s
 }

@@ -4,68 +4,41 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
+	"math"
+	"time"
 
 	"github.com/google/uuid"
 
-	"easel/comfy/workflow"
+	"easel/comfy"
 	"easel/db"
 )
 
 // demoKey is what the demo server is known by: its URL may be another at every start.
 const demoKey = "demo"
 
-// configure stores the servers of the configuration, switches off the others, and makes a
-// supervisor for each that is on.
-func (s *Studio) configure(ctx context.Context) ([]*supervisor, error) {
+// configure stores the servers of the configuration, and switches off those that it no longer names. Servers that
+// people have added are left as they are.
+func (s *Studio) configure(ctx context.Context) error {
 	ids := make([]uuid.UUID, 0, len(s.config.Servers))
 	for _, c := range s.config.Servers {
 		id, err := s.configureServer(ctx, c)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		ids = append(ids, id)
 	}
 	if err := s.queries.ServersDisableOthers(ctx, ids); err != nil {
-		return nil, fmt.Errorf("switch off servers that are not configured: %w", err)
+		return fmt.Errorf("switch off servers that are not configured: %w", err)
 	}
-	if err := s.abandonDisabled(ctx); err != nil {
-		return nil, err
-	}
-	rows, err := s.queries.ServersEnabled(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read servers: %w", err)
-	}
-	list := make([]*supervisor, 0, len(rows))
-	shown := make([]Server, 0, len(rows))
-	byID := make(map[uuid.UUID]*supervisor, len(rows))
-	for _, row := range rows {
-		v, err := newSupervisor(s, row)
-		if err != nil {
-			return nil, err
-		}
-		list, shown, byID[row.ID] = append(list, v), append(shown, v.asLastKnown(row)), v
-		s.learnStored(row)
-	}
-	s.mu.Lock()
-	s.supervisors = byID
-	s.mu.Unlock()
-	s.hub.setServers(shown)
-	s.hub.refresh()
-	return list, nil
+	return nil
 }
 
 // asConfigured is what is known of the servers before the database was asked: that there are some.
 func asConfigured(servers []ServerConfig) []Server {
 	shown := make([]Server, 0, len(servers))
 	for _, c := range servers {
-		address := c.URL
-		if u, err := url.Parse(c.URL); err == nil {
-			u.User = nil
-			address = u.String()
-		}
 		shown = append(shown, Server{
-			Name: c.Name, URL: address, Demo: c.Demo, Source: SourceConfig, Mode: ModeActive, State: ServerUnknown,
+			Name: c.Name, URL: withoutLogin(c.URL), Demo: c.Demo, Source: SourceConfig, Mode: ModeActive, State: ServerUnknown,
 		})
 	}
 	return shown
@@ -89,46 +62,79 @@ func (s *Studio) configureServer(ctx context.Context, c ServerConfig) (uuid.UUID
 	return id, nil
 }
 
-// learnStored takes the node classes of a server as last known, for the time until it answers.
-func (s *Studio) learnStored(row db.ServersEnabledRow) {
-	if len(row.ObjectInfo) == 0 {
-		return
-	}
-	info, err := workflow.ParseObjectInfo(row.ObjectInfo)
+// abandonOff puts back into the queue what still lies on servers that are off: no supervisor will ever look there
+// again. Of all instances it is done by the one that gets the lease, which nobody prolongs.
+func (s *Studio) abandonOff(ctx context.Context) error {
+	rows, err := s.queries.ServersAbandoned(ctx, db.ServersAbandonedParams{Owner: s.config.Instance, Force: s.config.Sole})
 	if err != nil {
-		s.logger.Warn("stored object_info cannot be read", "server", row.Name, "err", err)
-		return
+		return fmt.Errorf("read attempts of servers that are off: %w", err)
 	}
-	s.forms.learn(row.ID, info)
-}
-
-// abandonDisabled puts back into the queue what still lies on servers that are switched off: no
-// supervisor will ever look there again.
-func (s *Studio) abandonDisabled(ctx context.Context) error {
-	rows, err := s.queries.AttemptsOfDisabled(ctx)
-	if err != nil {
-		return fmt.Errorf("read attempts of removed servers: %w", err)
-	}
-	for _, row := range rows {
-		fence, err := db.One(s.queries.ServerTake(ctx, db.ServerTakeParams{
-			ID: row.ServerID, Owner: s.config.Instance, TTLSeconds: s.timing.Lease.Seconds(), Force: s.config.Sole,
-		}))
-		if errors.Is(err, db.ErrNotFound) {
-			continue // its supervisor is another instance's, which has not heard yet
+	for begin, end := 0, 0; begin < len(rows); begin = end {
+		end = begin + 1
+		for end < len(rows) && rows[end].ServerID == rows[begin].ServerID {
+			end++
 		}
-		if err != nil {
-			return fmt.Errorf("take removed server: %w", err)
-		}
-		_, err = db.One(s.queries.AttemptEnd(ctx, db.AttemptEndParams{
-			ServerID: row.ServerID, Owner: s.config.Instance, Fence: fence, PromptID: row.PromptID,
-			State: attemptLost, LossReason: lossServer, ImageStatus: string(Pending),
-			ErrorMessage: "Its server was removed from the configuration.",
-		}))
-		if err != nil && !errors.Is(err, db.ErrNotFound) {
-			return fmt.Errorf("put back an image of a removed server: %w", err)
+		if err := s.abandonServer(ctx, rows[begin:end]); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// abandonServer puts back what lies on one server that is off.
+func (s *Studio) abandonServer(ctx context.Context, rows []db.ServersAbandonedRow) error {
+	server := rows[0].ServerID
+	l, err := takeLease(ctx, s.leases, s.timing, server, s.config.Instance, takeAbandoned)
+	if errors.Is(err, db.ErrNotFound) {
+		return nil // another instance is at it, or it is on again
+	}
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := l.release(ctx); err != nil {
+			s.logger.WarnContext(ctx, "could not release the lease", "err", err)
+		}
+	}()
+	for _, row := range rows {
+		_, err = db.One(s.queries.AttemptEnd(ctx, db.AttemptEndParams{
+			ServerID: server, Owner: s.config.Instance, Fence: l.fence, PromptID: row.PromptID,
+			State: attemptLost, LossReason: lossServer, ImageStatus: string(Pending),
+			ErrorMessage: "Its server was switched off.",
+		}))
+		if err != nil && !errors.Is(err, db.ErrNotFound) {
+			return fmt.Errorf("put back an image of a server that is off: %w", err)
+		}
+		s.hub.invalidate(row.GenerationID, unread) // the bell of our own changes is not heard by us
+	}
+	s.logger.InfoContext(ctx, "server is off, what was inside is back in the queue", "server", rows[0].Name, "count", len(rows))
+	s.wakeSupervisors()
+	s.takeBack(ctx, rows)
+	return nil
+}
+
+// unread is a revision that nobody has read yet.
+const unread = math.MaxInt64
+
+// takeBackTimeout bounds what a ComfyUI that is switched off may cost.
+const takeBackTimeout = 3 * time.Second
+
+// takeBack asks a server that is off, while it can be reached, not to make what others make now.
+func (s *Studio) takeBack(ctx context.Context, rows []db.ServersAbandonedRow) {
+	client, err := comfy.NewClient(rows[0].URL, comfy.ClientOptions{})
+	if err != nil {
+		return // it was never reached under this address
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, takeBackTimeout)
+	defer cancel()
+	for _, row := range rows {
+		if err := client.Cancel(ctx, row.PromptID.String()); err != nil {
+			s.logger.InfoContext(ctx, "could not take a prompt back from a server that is off", "server", row.Name,
+				"prompt_id", row.PromptID, "err", err)
+			return // it is gone; asking for the others would only take time
+		}
+	}
 }
 
 // wakeSupervisors tells every supervisor that there may be something to pick.

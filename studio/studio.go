@@ -132,7 +132,9 @@ type Studio struct {
 	pool    *pgxpool.Pool
 	queries *db.Queries
 	blobs   blob.Store
+	leases  *db.Queries // on connections of their own; set by Run
 	hub     *hub
+	roster  *roster
 	relay   *relay
 	rings   bool // the database rings the bells
 	forms   *forms
@@ -191,6 +193,7 @@ func New(c Config) (*Studio, error) {
 	s.settings.reread = make(chan struct{}, 1)
 	configured := s.configuredSettings()
 	s.settings.now.Store(&configured)
+	s.roster = newRoster(s)
 	s.hub = newHub(s.timing.Publish, s.load, c.Logger)
 	s.hub.reloaded = func(id uuid.UUID) {
 		s.wakeFollowers(id) // it may have been cancelled
@@ -227,26 +230,36 @@ func (s *Studio) Run(ctx context.Context) error {
 
 func (s *Studio) run(ctx context.Context) error {
 	defer s.sender.close()
-	servers, err := s.configure(ctx)
-	if err != nil {
-		return fmt.Errorf("studio: configure servers: %w", err)
-	}
-	// What is committed after this is heard, or found by reading on from here.
-	from, err := s.beginReading(ctx)
+	leases, err := s.openLeases(ctx)
 	if err != nil {
 		return fmt.Errorf("studio: %w", err)
+	}
+	defer leases.Close()
+	s.leases = db.New(leases)
+	if !s.persist(ctx, "store the configured servers", s.configure) ||
+		!s.persist(ctx, "read the servers", func(ctx context.Context) error { return s.roster.read(ctx, true) }) {
+		return nil
+	}
+	s.hub.refresh()
+	// What is committed after this is heard, or found by reading on from here.
+	var from reader
+	if !s.persist(ctx, "find the end of the events", func(ctx context.Context) (err error) {
+		from, err = s.beginReading(ctx)
+		return err
+	}) {
+		return nil
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.config.Bus.Run(ctx, s.relay.hear, s.relay.missed) })
 	g.Go(func() error {
-		if err := s.readSettings(ctx); err != nil { // before a supervisor picks
-			return fmt.Errorf("studio: %w", err)
+		if !s.persist(ctx, "read the settings", s.readSettings) { // before a supervisor picks
+			return nil
 		}
 		g.Go(func() error { return s.keepSettings(ctx) })
 		g.Go(func() error { return s.keepWebhooks(ctx) })
 		g.Go(func() error { return s.keepDeliveries(ctx) })
-		if err := s.loadLive(ctx); err != nil {
-			return fmt.Errorf("studio: load what is live: %w", err)
+		if !s.persist(ctx, "load what is live", s.loadLive) {
+			return nil
 		}
 		g.Go(func() error { return s.catchUp(ctx, from) })
 		g.Go(func() error { return s.relay.speak(ctx) })
@@ -254,10 +267,32 @@ func (s *Studio) run(ctx context.Context) error {
 		g.Go(func() error { return s.hub.run(ctx) })
 		g.Go(func() error { return s.hub.keepFresh(ctx) })
 		g.Go(func() error { return s.runRiver(ctx) })
-		for _, v := range servers {
-			g.Go(func() error { return v.run(ctx) })
-		}
+		g.Go(func() error { return s.roster.run(ctx) })
 		return nil
 	})
 	return g.Wait()
+}
+
+// The waits between two tries of a step of the start.
+const (
+	minRetry = 250 * time.Millisecond
+	maxRetry = 10 * time.Second
+)
+
+// persist does a step of the start until it succeeds: a database that is away for a moment, or cut off in the
+// middle, must not end the process. False if ctx ended before.
+func (s *Studio) persist(ctx context.Context, what string, step func(context.Context) error) bool {
+	for wait := minRetry; ; wait = min(2*wait, maxRetry) {
+		err := step(ctx)
+		if err == nil {
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		s.logger.WarnContext(ctx, "could not start yet", "step", what, "err", err, "retry_in", wait)
+		if !sleep(ctx, wait) {
+			return false
+		}
+	}
 }

@@ -77,7 +77,7 @@ func (h *hold) pick(ctx context.Context) (*follower, error) {
 		g.Status, g.UpdatedAt, g.served = Generating, inserted.UpdatedAt, inserted.ServedAt
 		image := &g.Images[row.Index-1]
 		image.Status, image.AttemptState = Generating, attemptSubmitting
-		image.PromptID, image.Server = f.promptID, h.server.Name
+		image.PromptID, image.Server, image.ServerID = f.promptID, h.latest.Load().Name, h.server.ID
 		image.Attempts = int(row.Attempts) + 1
 		image.ErrorMessage, image.StartedAt = "", nil
 		image.StepsDone, image.StepsPlanned, image.Reused = 0, 0, false

@@ -22,19 +22,23 @@ import (
 // it alone sends prompts there and says what became of them.
 type supervisor struct {
 	studio  *Studio
-	server  db.ServersEnabledRow // as configured; what is stored of its state may be old
+	server  db.ServersOnRow // as it was when this began; see latest
+	force   bool                // take the first lease from whoever has it
 	client  *comfy.Client
 	tracker *comfy.Tracker
 	pulse   *pulse
 	logger  *slog.Logger
 	wake    chan struct{} // there may be something to pick
+	free    chan struct{} // the lease may be to be had
+	holds   atomic.Bool   // it is ours
 	info    atomic.Pointer[workflow.ObjectInfo]
+	latest  atomic.Pointer[db.ServersOnRow] // as last read: what people have decided about the server
 
 	mu        sync.Mutex // guards followers
 	followers map[string]*follower
 }
 
-func newSupervisor(s *Studio, row db.ServersEnabledRow) (*supervisor, error) {
+func newSupervisor(s *Studio, row db.ServersOnRow) (*supervisor, error) {
 	client, err := comfy.NewClient(row.URL, comfy.ClientOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("server %s: %w", row.Name, err)
@@ -45,38 +49,60 @@ func newSupervisor(s *Studio, row db.ServersEnabledRow) (*supervisor, error) {
 		pulse:     &pulse{timing: s.timing},
 		logger:    s.logger.With("server", row.Name),
 		wake:      make(chan struct{}, 1),
+		free:      make(chan struct{}, 1),
 		followers: make(map[string]*follower),
 	}
-	if len(row.ObjectInfo) > 0 {
-		if info, err := workflow.ParseObjectInfo(row.ObjectInfo); err == nil {
-			v.info.Store(info)
-		}
-	}
+	v.latest.Store(&row)
+	v.info.Store(s.forms.info(row.ID))
 	return v, nil
 }
 
+// outdated: the server that row describes needs another supervisor than this.
+func (v *supervisor) outdated(row db.ServersOnRow) bool {
+	return v.server.ConfigRev != row.ConfigRev || v.server.URL != row.URL || v.server.ClientID != row.ClientID ||
+		v.server.MaxInflight != row.MaxInflight
+}
+
+// mode is what people let the server do at present.
+func (v *supervisor) mode() ServerMode { return ServerMode(v.latest.Load().Mode) }
+
 // run supervises whenever the lease can be had, until ctx ends.
-func (v *supervisor) run(ctx context.Context) error {
+func (v *supervisor) run(ctx context.Context) {
 	defer v.client.Close()
-	force := v.studio.config.Sole
-	for ctx.Err() == nil {
-		l, err := takeLease(ctx, v.studio.queries, v.studio.timing, v.server.ID, v.studio.config.Instance, force)
+	how := takeFree
+	if v.force {
+		how = takeByForce
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-v.free:
+		}
+		l, err := takeLease(ctx, v.studio.leases, v.studio.timing, v.server.ID, v.studio.config.Instance, how)
 		switch {
 		case err == nil:
-			force = false // what was ours by right at the start may be another's later
+			how = takeFree
 			v.supervise(ctx, l)
+			v.studio.serversChanged(v.server.ID)
 		case !errors.Is(err, db.ErrNotFound) && ctx.Err() == nil:
-			v.logger.Warn("could not take the lease", "err", err, "retry_in", v.studio.timing.Renew)
+			v.logger.Warn("could not take the lease", "err", err, "retry_in", v.studio.timing.Backoff)
+			if sleep(ctx, v.studio.timing.Backoff) {
+				ring(v.free)
+			}
 		}
-		sleep(ctx, jitter(v.studio.timing.Renew))
 	}
-	return nil
 }
 
 // supervise does the work of one lease.
 func (v *supervisor) supervise(ctx context.Context, l *lease) {
 	v.logger.Info("lease taken", "fence", l.fence)
-	h := &hold{supervisor: v, lease: l, examine: make(chan struct{}, 1), late: make(chan struct{}, 1)}
+	v.holds.Store(true)
+	v.studio.hub.setServer(v.server.ID, func(s *Server) { s.Held, s.Mine = true, true })
+	h := &hold{
+		supervisor: v, lease: l,
+		examine: make(chan struct{}, 1), late: make(chan struct{}, 1), tell: make(chan struct{}, 1),
+	}
 	err := h.run(ctx)
 	if errors.Is(err, errLeaseLost) {
 		v.studio.counters.LeaseLost.Add(1)
@@ -84,6 +110,8 @@ func (v *supervisor) supervise(ctx context.Context, l *lease) {
 	} else if err != nil {
 		v.logger.Error("supervision ended", "err", err)
 	}
+	v.holds.Store(false)
+	v.studio.hub.setServer(v.server.ID, func(s *Server) { s.Held, s.Mine = false, false })
 	if err := l.release(ctx); err != nil {
 		v.logger.Warn("could not release the lease", "err", err)
 		return
@@ -98,13 +126,14 @@ type hold struct {
 	socket  *comfy.Socket
 	examine chan struct{} // rung to look at the server at once
 	late    chan struct{} // rung to look for what turns up late
+	tell    chan struct{} // rung to store how it is
 	looked  atomic.Bool   // it was looked at since the socket connected: its classes are known, or cannot be
 	behind  atomic.Int32  // attempts taken over whose fate is not known yet
 
 	unanswered uint64 // of the socket's counts, for onState alone
 	connected  bool   // the socket was, once; for onState alone
 
-	stored db.ServerObserveParams // what was last stored of its state; of watchServer's goroutine
+	stored Server // what was last stored of its state; of watchServer's goroutine
 
 	mu      sync.Mutex // guards all below
 	backoff time.Duration
@@ -155,6 +184,8 @@ func (h *hold) feed(ctx context.Context, g *errgroup.Group) error {
 		next := jitter(h.studio.timing.Poll)
 		if pause := h.pause(time.Now()); pause > 0 {
 			next = min(next, pause)
+		} else if h.mode() == ModeDraining {
+			next = h.drain(ctx)
 		} else if h.hasRoom() && (look || h.studio.hub.anyPending()) {
 			f, err := h.pick(ctx)
 			var unsendable *workflowError
@@ -194,13 +225,29 @@ func (h *hold) feed(ctx context.Context, g *errgroup.Group) error {
 	}
 }
 
-// hasRoom: events can come, what was taken over is accounted for, and fewer than the server's
+// hasRoom: people let it take work, events can come, what was taken over is accounted for, and fewer than the server's
 // share of prompts is inside it.
 func (h *hold) hasRoom() bool {
 	h.supervisor.mu.Lock()
 	defer h.supervisor.mu.Unlock()
-	return h.pulse.isConnected() && h.looked.Load() && h.behind.Load() == 0 &&
+	return h.mode() == ModeActive && !h.studio.Settings().QueuePaused && h.pulse.isConnected() && h.looked.Load() && h.behind.Load() == 0 &&
 		len(h.followers) < int(h.server.MaxInflight)
+}
+
+// drain switches the server off once nothing of ours is inside; the roster, which hears of it, ends us. next is when
+// to try again.
+func (h *hold) drain(ctx context.Context) (next time.Duration) {
+	rows, err := h.studio.queries.ServerDrained(ctx, db.ServerDrainedParams{
+		ID: h.server.ID, Owner: h.lease.owner, Fence: h.lease.fence,
+	})
+	switch {
+	case err != nil && ctx.Err() == nil:
+		h.logger.Warn("could not switch off a server that is drained", "err", err)
+	case rows > 0:
+		h.logger.Info("server is drained and off")
+		h.studio.serversChanged(h.server.ID)
+	}
+	return h.studio.timing.Backoff
 }
 
 // pause is how long nothing may be picked.
