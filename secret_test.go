@@ -48,7 +48,7 @@ func TestWebhookSecret(t *testing.T) {
 		t.Errorf("%d files in keys", len(left))
 	}
 	given := Config{DataDir: t.TempDir(), SecretKey: Key(strings.Repeat("k", minSecretKey))}
-	if of(given) != of(given) {
+	if first, second := of(given), of(given); first != second {
 		t.Error("a key that is given gives two secrets")
 	}
 	if _, err := os.Stat(filepath.Join(given.DataDir, "keys")); err == nil {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// ErrLinkLocal: an address in a range where clouds keep the credentials of a machine, and no ComfyUI.
+// ErrLinkLocal is an address in a range where clouds keep the credentials of a machine, and no ComfyUI.
 var ErrLinkLocal = errors.New("is a link-local address")
 
 // errNoAddress is what BaseURL says of everything else that it cannot take.

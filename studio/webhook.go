@@ -64,10 +64,10 @@ type DeliveryPage struct {
 
 const maxTriesShown = 40 // a day's, with the usual pauses
 
-// ErrNoDelivery: there is none of that id.
+// ErrNoDelivery says that there is none of that id.
 var ErrNoDelivery = errors.New("no such delivery")
 
-// ErrNoWebhook: none is set that could be tested.
+// ErrNoWebhook says that none is set that could be tested.
 var ErrNoWebhook = errors.New("no webhook is set")
 
 // Deliveries pages through the log of webhooks. Errors: ErrBadCursor, ErrUnavailable.
