@@ -41,7 +41,7 @@ func BaseURL(text string) (string, error) {
 // logs in there. What is no URL is hidden whole.
 func Redacted(base string) string {
 	u, err := url.Parse(base)
-	if err != nil {
+	if err != nil || u.Host == "" {
 		return "(hidden)"
 	}
 	u.User = nil

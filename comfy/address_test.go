@@ -53,6 +53,7 @@ func TestRedacted(t *testing.T) {
 		"https://me:secret@Host:1/comfy": "https://host:1/comfy",
 		"http://host":                    "http://host",
 		"http://a:secret@host:port":      "(hidden)",
+		"me:secret@host":                 "(hidden)",
 	} {
 		if got := Redacted(base); got != want {
 			t.Errorf("Redacted(%q) = %q, want %q", base, got, want)

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/google/uuid"
-
 	"easel/comfy/workflow"
 	"easel/studio"
 )
@@ -73,48 +71,6 @@ func listFilter(r *http.Request) (studio.Filter, error) {
 	}
 	f.To, err = queryTime(r, "to")
 	return f, err
-}
-
-type serverJSON struct {
-	ID        uuid.UUID          `json:"id"`
-	Name      string             `json:"name"`
-	URL       string             `json:"url"`
-	Demo      bool               `json:"demo"`
-	State     studio.ServerState `json:"state"`
-	Version   *string            `json:"version"`
-	Device    *string            `json:"device"`
-	VRAMTotal *int64             `json:"vramTotal"` // bytes
-	VRAMFree  *int64             `json:"vramFree"`
-	Queue     int                `json:"queue"`           // prompts inside it, anybody's
-	Running   *string            `json:"comfyuiPromptId"` // of ours, that it runs
-	LastError *string            `json:"lastError"`
-	LastSeen  *string            `json:"lastSeen"`
-}
-
-// apiServers lists the ComfyUI servers and how they are.
-func (s *Server) apiServers(w http.ResponseWriter, _ *http.Request) error {
-	list := struct {
-		Servers []serverJSON `json:"servers"`
-	}{[]serverJSON{}}
-	for _, server := range s.studio.Overview().Servers {
-		if server.ID == uuid.Nil {
-			continue // in the first moment of the process: its id is still to be read
-		}
-		shown := serverJSON{
-			ID: server.ID, Name: server.Name, URL: server.URL, Demo: server.Demo, State: server.State,
-			Version: known(server.Version), Device: known(server.Device), Queue: server.Queue,
-			Running: known(server.Running), LastError: known(server.LastError),
-		}
-		if server.VRAMTotal > 0 {
-			shown.VRAMTotal, shown.VRAMFree = &server.VRAMTotal, &server.VRAMFree
-		}
-		if !server.LastSeen.IsZero() {
-			seen := timeText(server.LastSeen)
-			shown.LastSeen = &seen
-		}
-		list.Servers = append(list.Servers, shown)
-	}
-	return answerJSON(w, http.StatusOK, list)
 }
 
 type fieldJSON struct {

@@ -17,7 +17,7 @@ func (s *Server) apiRoutes() {
 	s.route("GET /api/generations", s.apiList)
 	s.route("GET /api/generations/{id}", s.apiShow)
 	s.route("DELETE /api/generations/{id}", s.apiDelete)
-	s.route("GET /api/servers", s.apiServers)
+	s.serverAPIRoutes()
 	s.route("GET /api/workflows", s.apiWorkflows)
 	s.route("GET /api/models", s.apiModels)
 }

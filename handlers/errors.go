@@ -65,6 +65,10 @@ func userError(err error) *UserError {
 	switch {
 	case errors.Is(err, studio.ErrNotFound):
 		return errNoGeneration
+	case errors.Is(err, studio.ErrNoServer):
+		return &UserError{Status: http.StatusNotFound, Message: "There is no such server. It may have been removed."}
+	case errors.Is(err, studio.ErrServerLocked):
+		return &UserError{Status: http.StatusConflict, Message: "This server is named by the configuration; change COMFYUI_URL to rename or remove it."}
 	case errors.Is(err, studio.ErrKeyReused):
 		return &UserError{
 			Status: http.StatusUnprocessableEntity, Message: "This Idempotency-Key was used with another body.",

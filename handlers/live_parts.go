@@ -40,7 +40,7 @@ func (s *Server) statusParts(o *studio.Overview) []part {
 	return []part{
 		s.ofOverview(o, "health", func() templ.Component { return views.Health(status(o)) }),
 		s.ofOverview(o, "queue-count", func() templ.Component { return views.QueueCount(status(o)) }),
-		s.ofOverview(o, "banner", func() templ.Component { return views.Banner(status(o)) }),
+		s.ofOverview(o, "banner", func() templ.Component { return views.Banner(s.pages.site, status(o)) }),
 	}
 }
 

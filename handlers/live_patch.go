@@ -28,6 +28,15 @@ func patch(c templ.Component) ([]byte, error) {
 	return Patch("", "", "", text), nil
 }
 
+// patchAs is patch in another mode: "replace" puts a new element there, which keeps nothing of what was typed.
+func patchAs(mode string, c templ.Component) ([]byte, error) {
+	text, err := html(c)
+	if err != nil {
+		return nil, err
+	}
+	return Patch("", "", mode, text), nil
+}
+
 // answerPatches answers an action of an open page.
 func answerPatches(w http.ResponseWriter, events []byte) error {
 	h := w.Header()

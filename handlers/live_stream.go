@@ -4,10 +4,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/a-h/templ"
-
 	"easel/studio"
-	"easel/views"
 )
 
 // patchEvery is the shortest time between two patches of one page: ten a second are as many as an
@@ -84,15 +81,6 @@ func (s *Server) streamGeneration(w http.ResponseWriter, r *http.Request) error 
 	}
 	return s.follow(st, watch.Changed(), overview.Changed(), func(sent) []part {
 		return append(s.generationParts(watch.Latest()), s.statusParts(overview.Latest())...)
-	})
-}
-
-// streamServers keeps the page of the servers up to date.
-func (s *Server) streamServers(w http.ResponseWriter, r *http.Request) error {
-	return s.followOverview(w, r, func(o *studio.Overview) []part {
-		return append(s.statusParts(o), s.ofOverview(o, "servers", func() templ.Component {
-			return views.ServerList(s.pages.site, s.serversView(o))
-		}))
 	})
 }
 

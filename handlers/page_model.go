@@ -262,30 +262,5 @@ func (s *Server) stripView(o *studio.Overview) views.Strip {
 	return strip
 }
 
-// serversView is every server with its state.
-func (s *Server) serversView(o *studio.Overview) views.ServersView {
-	view := views.ServersView{Now: o.At}
-	running := map[string]string{} // prompt_id to generation
-	for _, state := range o.Live {
-		for _, image := range state.Generation.Images {
-			if image.PromptID != "" {
-				running[image.PromptID] = state.Generation.ID.String()
-			}
-		}
-	}
-	for _, server := range o.Servers {
-		shown := views.Server{
-			Name: server.Name, URL: server.URL, State: string(server.State), Demo: server.Demo,
-			Version: server.Version, Device: server.Device, VRAMFree: server.VRAMFree, VRAMTotal: server.VRAMTotal,
-			Queue: server.Queue, Error: server.LastError, LastSeen: server.LastSeen,
-		}
-		if id, ok := running[server.Running]; ok {
-			shown.Running = s.paths.Generation(id)
-		}
-		view.Servers = append(view.Servers, shown)
-	}
-	return view
-}
-
 // formValue is how a default is typed into a form.
 func formValue(field workflow.FormField) string { return valueText(field.Default) }

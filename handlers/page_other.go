@@ -6,13 +6,6 @@ import (
 	"easel/views"
 )
 
-// showServers says how every ComfyUI is.
-func (s *Server) showServers(w http.ResponseWriter, r *http.Request) error {
-	page := s.page(r, "servers", "Servers")
-	page.Live = s.paths.Servers()
-	return render(w, r, http.StatusOK, views.ServersPage(page, s.serversView(s.studio.Overview())))
-}
-
 // showSettings is what a visitor can choose, and what is in force.
 func (s *Server) showSettings(w http.ResponseWriter, r *http.Request) error {
 	page := s.page(r, "settings", "Settings")

@@ -50,6 +50,18 @@ type Studio interface {
 	// WatchOverview follows it. Progress of the stage's generation wakes it too.
 	WatchOverview() *studio.Watch[*studio.Overview]
 
+	// AddServer stores another ComfyUI; without a name it is called by its host.
+	// Errors: *studio.InvalidError for "url" and "name", ErrUnavailable.
+	AddServer(ctx context.Context, name, url string) (uuid.UUID, error)
+	// RenameServer and RemoveServer: studio.ErrServerLocked for a server of the configuration, ErrNoServer.
+	RenameServer(ctx context.Context, id uuid.UUID, name string) error
+	RemoveServer(ctx context.Context, id uuid.UUID) error
+	// SetServerMode says what a server may do from now on. ErrNoServer.
+	SetServerMode(ctx context.Context, id uuid.UUID, mode studio.ServerMode) error
+	// TestServer looks at an address for at most ten seconds, TestListedServer at that of a server.
+	TestServer(ctx context.Context, url string) (studio.ServerReport, error)
+	TestListedServer(ctx context.Context, id uuid.UUID) (studio.ServerReport, error)
+
 	// Ready says whether the database answers and migrations are current.
 	Ready(ctx context.Context) error
 	// Storage says whether the storage of the pictures answers.

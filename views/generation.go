@@ -322,45 +322,6 @@ type Strip struct {
 	Now    time.Time
 }
 
-// Server is one ComfyUI.
-type Server struct {
-	Name, URL, State string // State: unknown, up, down, stalled, not_comfyui
-	Demo             bool
-	Version, Device  string
-	VRAMFree         int64
-	VRAMTotal        int64
-	Queue            int
-	Running          string // URL of the generation that it runs; empty: none of ours
-	Error            string
-	LastSeen         time.Time
-}
-
-// Words is the state of a server in words.
-func (s Server) Words() string {
-	switch s.State {
-	case "up":
-		return "Up"
-	case "down":
-		return "Down"
-	case "stalled":
-		return "Answers, but its events do not arrive"
-	case "not_comfyui":
-		return "Something else than ComfyUI answers there"
-	}
-	return "Not tried yet"
-}
-
-// Health is the dot for a server's state.
-func (s Server) Health() string {
-	switch s.State {
-	case "up":
-		return "good"
-	case "stalled", "unknown":
-		return "some"
-	}
-	return "none"
-}
-
 // Record is what was done for a generation, attempt by attempt.
 type Record struct{ Attempts []Attempt }
 

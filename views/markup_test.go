@@ -45,12 +45,20 @@ func everywhere(s Site, x string) map[string]templ.Component {
 	}
 	strip := Strip{Queue: []Generation{g}, Recent: []Generation{g, bare}, Now: now}
 	record := Record{Attempts: []Attempt{{PromptID: x, ImageIndex: 1, Number: 2, Server: x, State: x, Error: x, Detail: x, Graph: x, Times: []Moment{{Name: x, At: now, Took: x}}}}}
+	report := &ServerReport{Address: x, Checks: []ServerCheck{{Name: x, Verdict: "bad", Words: x}}}
+	servers := ServersView{Now: now, Servers: []Server{
+		{
+			ID: "s1", Name: x, URL: x, Version: x, Devices: []Device{{Name: x, VRAMTotal: 2, VRAMUsed: 1}}, Error: x, State: "down", Mode: "active",
+			Run: &Run{Generation: g, Image: image}, Report: report, Rename: Field{Value: x, Error: x},
+		},
+		{ID: "s2", Name: x, Origin: x, State: "up", Mode: "draining", Ours: 2},
+	}, Form: ServerForm{URL: Field{Name: "url", Value: x, Error: x}, Name: Field{Name: "name", Value: x, Error: x}, Report: report, Anyway: true, Done: x}}
 	return map[string]templ.Component{
 		"studio":     StudioPage(p, StudioView{Stage: &g, Strip: strip, Composer: composer}),
 		"gallery":    GalleryPage(p, Gallery{Query: x, Cards: []Generation{g, bare}, Now: now}),
 		"generation": GenerationPage(p, GenerationView{Generation: g, Settings: []Setting{{x, x}}, Record: record}),
 		"delete":     DeletePage(p, g),
-		"servers":    ServersPage(p, ServersView{Now: now, Servers: []Server{{Name: x, URL: x, Version: x, Device: x, Error: x, State: x}}}),
+		"servers":    ServersPage(p, servers),
 		"settings":   SettingsPage(p, SettingsView{InForce: []InForce{{x, x, x}}}),
 		"error":      ErrorPage(p, ErrorView{Code: 404, Title: x, Message: x, Advice: x}),
 		"notice":     Notice(ErrorView{Code: 409, Message: x}),

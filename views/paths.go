@@ -60,8 +60,17 @@ func (p Paths) Gallery(query url.Values) string {
 	return p.Base + "/gallery?" + query.Encode()
 }
 
-// Servers and Settings are pages.
+// Servers is the page of all servers, and where the form posts that adds one.
 func (p Paths) Servers() string { return p.Base + "/servers" }
+
+// AddServer is the form on it that adds one.
+func (p Paths) AddServer() string { return p.Servers() + "#add" }
+
+// Server is where the forms of one server post.
+func (p Paths) Server(id string) string { return p.Base + "/servers/" + id }
+
+// APIServer is a server as JSON.
+func (p Paths) APIServer(id string) string { return p.Base + "/api/servers/" + id }
 
 // Settings is the page of theme and of what is in force.
 func (p Paths) Settings() string { return p.Base + "/settings" }
