@@ -43,11 +43,11 @@ func (q *Queries) ServerAdd(ctx context.Context, arg ServerAddParams) (uuid.UUID
 	return id, err
 }
 
-const serverListed = `-- name: ServerListed :one
+const serverKept = `-- name: ServerKept :one
 SELECT id, name, url, kind, source FROM servers WHERE id = $1 AND enabled AND removed_at IS NULL
 `
 
-type ServerListedRow struct {
+type ServerKeptRow struct {
 	ID     uuid.UUID
 	Name   string
 	URL    string
@@ -55,10 +55,10 @@ type ServerListedRow struct {
 	Source string
 }
 
-// ServerListed reads one of them.
-func (q *Queries) ServerListed(ctx context.Context, id uuid.UUID) (ServerListedRow, error) {
-	row := q.db.QueryRow(ctx, serverListed, id)
-	var i ServerListedRow
+// ServerKept reads one of them.
+func (q *Queries) ServerKept(ctx context.Context, id uuid.UUID) (ServerKeptRow, error) {
+	row := q.db.QueryRow(ctx, serverKept, id)
+	var i ServerKeptRow
 	err := row.Scan(
 		&i.ID,
 		&i.Name,
@@ -123,11 +123,11 @@ func (q *Queries) ServersDemoOff(ctx context.Context) error {
 	return err
 }
 
-const serversListed = `-- name: ServersListed :many
+const serversKept = `-- name: ServersKept :many
 SELECT id, name, url, kind, source FROM servers WHERE enabled AND removed_at IS NULL ORDER BY id
 `
 
-type ServersListedRow struct {
+type ServersKeptRow struct {
 	ID     uuid.UUID
 	Name   string
 	URL    string
@@ -135,16 +135,16 @@ type ServersListedRow struct {
 	Source string
 }
 
-// ServersListed reads the servers that are shown.
-func (q *Queries) ServersListed(ctx context.Context) ([]ServersListedRow, error) {
-	rows, err := q.db.Query(ctx, serversListed)
+// ServersKept reads the servers that are shown.
+func (q *Queries) ServersKept(ctx context.Context) ([]ServersKeptRow, error) {
+	rows, err := q.db.Query(ctx, serversKept)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []ServersListedRow{}
+	items := []ServersKeptRow{}
 	for rows.Next() {
-		var i ServersListedRow
+		var i ServersKeptRow
 		if err := rows.Scan(
 			&i.ID,
 			&i.Name,

@@ -3,12 +3,12 @@
 -- name: ServersLock :exec
 SELECT pg_advisory_xact_lock(hashtext('easel.servers'));
 
--- ServersListed reads the servers that are shown.
--- name: ServersListed :many
+-- ServersKept reads the servers that are shown.
+-- name: ServersKept :many
 SELECT id, name, url, kind, source FROM servers WHERE enabled AND removed_at IS NULL ORDER BY id;
 
--- ServerListed reads one of them.
--- name: ServerListed :one
+-- ServerKept reads one of them.
+-- name: ServerKept :one
 SELECT id, name, url, kind, source FROM servers WHERE id = @id AND enabled AND removed_at IS NULL;
 
 -- ServerAdd stores a server that somebody names on the page of servers. One that was there before under the same

@@ -64,7 +64,7 @@ func (s *Studio) TestServer(ctx context.Context, address string) (ServerReport, 
 // TestListedServer is TestServer for a server of the list, with the login that its address has.
 // Errors: ErrNoServer, ErrUnavailable.
 func (s *Studio) TestListedServer(ctx context.Context, id uuid.UUID) (ServerReport, error) {
-	row, err := db.One(s.queries.ServerListed(ctx, id))
+	row, err := db.One(s.queries.ServerKept(ctx, id))
 	if errors.Is(err, db.ErrNotFound) {
 		return ServerReport{}, ErrNoServer
 	}

@@ -41,7 +41,7 @@ func (s *Studio) AddServer(ctx context.Context, name, address string) (uuid.UUID
 	if err != nil {
 		return uuid.Nil, fmt.Errorf("draw an id: %w", err)
 	}
-	err = s.changeServers(ctx, func(q *db.Queries, listed []db.ServersListedRow) error {
+	err = s.changeServers(ctx, func(q *db.Queries, listed []db.ServersKeptRow) error {
 		if invalid := takenBy(listed, uuid.Nil, name, base); invalid != nil {
 			return invalid
 		}
@@ -65,7 +65,7 @@ func (s *Studio) RenameServer(ctx context.Context, id uuid.UUID, name string) er
 	if complaint != "" {
 		return &InvalidError{Fields: []FieldError{{"name", complaint}}}
 	}
-	err := s.changeServers(ctx, func(q *db.Queries, listed []db.ServersListedRow) error {
+	err := s.changeServers(ctx, func(q *db.Queries, listed []db.ServersKeptRow) error {
 		if err := mayChange(listed, id); err != nil {
 			return err
 		}
@@ -97,7 +97,7 @@ func (s *Studio) SetServerMode(ctx context.Context, id uuid.UUID, mode ServerMod
 // RemoveServer takes a server that was added out of every list; what is inside goes back into the
 // queue. Errors: ErrServerLocked, ErrNoServer, ErrUnavailable.
 func (s *Studio) RemoveServer(ctx context.Context, id uuid.UUID) error {
-	err := s.changeServers(ctx, func(q *db.Queries, listed []db.ServersListedRow) error {
+	err := s.changeServers(ctx, func(q *db.Queries, listed []db.ServersKeptRow) error {
 		if err := mayChange(listed, id); err != nil {
 			return err
 		}
@@ -113,7 +113,7 @@ func (s *Studio) RemoveServer(ctx context.Context, id uuid.UUID) error {
 // AddedServers are the addresses, without userinfo, of the servers that people have added: with
 // any of them the demo server is not needed, and none of them is to be found a second time.
 func AddedServers(ctx context.Context, pool *pgxpool.Pool) ([]string, error) {
-	rows, err := db.New(pool).ServersListed(ctx)
+	rows, err := db.New(pool).ServersKept(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read servers that were added: %w", err)
 	}
@@ -127,14 +127,14 @@ func AddedServers(ctx context.Context, pool *pgxpool.Pool) ([]string, error) {
 }
 
 // changeServers runs change in a transaction in which nobody else changes the list.
-func (s *Studio) changeServers(ctx context.Context, change func(*db.Queries, []db.ServersListedRow) error) error {
+func (s *Studio) changeServers(ctx context.Context, change func(*db.Queries, []db.ServersKeptRow) error) error {
 	var refused error
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		q := s.queries.WithTx(tx)
 		if err := q.ServersLock(ctx); err != nil {
 			return err
 		}
-		listed, err := q.ServersListed(ctx)
+		listed, err := q.ServersKept(ctx)
 		if err != nil {
 			return err
 		}
@@ -151,7 +151,7 @@ func (s *Studio) changeServers(ctx context.Context, change func(*db.Queries, []d
 }
 
 // mayChange: id is listed, and people added it.
-func mayChange(listed []db.ServersListedRow, id uuid.UUID) error {
+func mayChange(listed []db.ServersKeptRow, id uuid.UUID) error {
 	for _, row := range listed {
 		if row.ID != id {
 			continue
@@ -217,7 +217,7 @@ func checkServerName(name string) (trimmed, complaint string) {
 }
 
 // takenBy says whether another server than id has the name or the address already.
-func takenBy(listed []db.ServersListedRow, id uuid.UUID, name, base string) error {
+func takenBy(listed []db.ServersKeptRow, id uuid.UUID, name, base string) error {
 	var problems []FieldError
 	for _, row := range listed {
 		if row.ID == id {
