@@ -135,7 +135,7 @@ func (s Server) Note() string {
 		return "It takes nothing new until you resume it. What is inside goes on."
 	case "draining":
 		if s.Ours > 0 {
-			return "It takes nothing new, and is off once " + pictures(s.Ours) + " inside " + areOrIs(s.Ours) + " done."
+			return "It takes nothing new, and is off once what is inside is done: " + pictures(s.Ours) + " of ours."
 		}
 		return "It takes nothing new, and is off in a moment."
 	}
@@ -168,11 +168,9 @@ func (s Server) fate() string {
 
 func pictures(n int) string { return plural(n, "picture") }
 
-func areOrIs(n int) string {
-	if n == 1 {
-		return "is"
-	}
-	return "are"
+// answers: what it said of itself holds now.
+func (s Server) answers() bool {
+	return s.Mode != "off" && (s.State == "up" || s.State == "stalled")
 }
 
 // renameField is the control of the new name.
