@@ -49,9 +49,63 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
 	return migrate(ctx, pool, Migrations())
 }
 
+// MigrateTo is Migrate up to a version and not beyond.
+func MigrateTo(ctx context.Context, pool *pgxpool.Pool, version int64) error {
+	return migrateTo(ctx, pool, Migrations(), version)
+}
+
+// SchemaVersion tells which version the schema has, 0 for an empty database, and which this
+// program brings it to.
+func SchemaVersion(ctx context.Context, pool *pgxpool.Pool) (current, known int64, err error) {
+	err = withProvider(pool, Migrations(), func(provider *goose.Provider) error {
+		known = provider.ListSources()[len(provider.ListSources())-1].Version
+		// The provider would make its table in a database that is only asked.
+		var migrated bool
+		if err := pool.QueryRow(ctx, "SELECT to_regclass('goose_db_version') IS NOT NULL").Scan(&migrated); err != nil || !migrated {
+			return err
+		}
+		current, err = provider.GetDBVersion(ctx)
+		return err
+	})
+	if err != nil {
+		return 0, 0, fmt.Errorf("read the schema's version: %w", err)
+	}
+	return current, known, nil
+}
+
+// latest is a version that no migration has.
+const latest = 0
+
 func migrate(ctx context.Context, pool *pgxpool.Pool, fsys fs.FS) error {
-	// Connections of its own: the timeouts differ from the pool's, and a waiting instance
-	// takes none of the pool's connections.
+	return migrateTo(ctx, pool, fsys, latest)
+}
+
+func migrateTo(ctx context.Context, pool *pgxpool.Pool, fsys fs.FS, to int64) error {
+	err := withProvider(pool, fsys, func(provider *goose.Provider) error {
+		if err := refuseNewer(ctx, provider); err != nil {
+			return err
+		}
+		up := provider.Up
+		if to != latest {
+			up = func(ctx context.Context) ([]*goose.MigrationResult, error) { return provider.UpTo(ctx, to) }
+		}
+		if _, err := up(ctx); err != nil {
+			if partial, ok := errors.AsType[*goose.PartialError](err); ok {
+				return fmt.Errorf("migrate database: %s: %w", partial.Failed.Source.Path, partial.Err)
+			}
+			return fmt.Errorf("migrate database: %w", err)
+		}
+		return refuseNewer(ctx, provider) // a newer instance may have had its turn between the two
+	})
+	if errors.Is(err, goose.ErrNoMigrations) {
+		return nil
+	}
+	return err
+}
+
+// withProvider lends what migrates. It has connections of its own: the timeouts differ from the
+// pool's, and a waiting instance takes none of the pool's connections.
+func withProvider(pool *pgxpool.Pool, fsys fs.FS, use func(*goose.Provider) error) error {
 	config := pool.Config().ConnConfig
 	config.RuntimeParams = maps.Clone(config.RuntimeParams)
 	config.RuntimeParams["lock_timeout"] = milliseconds(migrateLockTimeout)
@@ -65,22 +119,10 @@ func migrate(ctx context.Context, pool *pgxpool.Pool, fsys fs.FS) error {
 	}
 	provider, err := goose.NewProvider(goose.DialectPostgres, sqlDB, fsys,
 		goose.WithSessionLocker(turns), goose.WithDisableGlobalRegistry(true))
-	if errors.Is(err, goose.ErrNoMigrations) {
-		return nil
-	}
 	if err != nil {
 		return fmt.Errorf("migrate database: %w", err)
 	}
-	if err := refuseNewer(ctx, provider); err != nil {
-		return err
-	}
-	if _, err := provider.Up(ctx); err != nil {
-		if partial, ok := errors.AsType[*goose.PartialError](err); ok {
-			return fmt.Errorf("migrate database: %s: %w", partial.Failed.Source.Path, partial.Err)
-		}
-		return fmt.Errorf("migrate database: %w", err)
-	}
-	return refuseNewer(ctx, provider) // a newer instance may have had its turn between the two
+	return use(provider)
 }
 
 func refuseNewer(ctx context.Context, provider *goose.Provider) error {

@@ -8,12 +8,15 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"easel/db"
 )
 
 // Exit codes beside 0.
 const (
 	exitFailure     = 1
 	exitUsage       = 2
+	exitDatabase    = 69 // cannot be reached
 	exitInterrupted = 130
 )
 
@@ -21,6 +24,19 @@ const (
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
+
+// databaseError says that there is no database to work with.
+type databaseError struct{ error }
+
+func (e databaseError) Unwrap() error { return e.error }
+
+// unreachable marks an error that says so.
+func unreachable(err error) error {
+	if db.Unavailable(err) {
+		return databaseError{err}
+	}
+	return err
+}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -33,6 +49,7 @@ func main() {
 
 func exitCode(err error) int {
 	var usage usageError
+	var database databaseError
 	switch {
 	case err == nil:
 		return 0
@@ -41,6 +58,9 @@ func exitCode(err error) int {
 	case errors.As(err, &usage):
 		fmt.Fprintln(os.Stderr, "easel:", err)
 		return exitUsage
+	case errors.As(err, &database):
+		fmt.Fprintln(os.Stderr, "easel:", err)
+		return exitDatabase
 	default:
 		fmt.Fprintln(os.Stderr, "easel:", err)
 		return exitFailure
