@@ -54,7 +54,7 @@ func filled(t *testing.T) (*pgxpool.Pool, *blob.Folder, []blob.Info) {
 			id, "tab\tbackslash \\ newline\n\\. ünï", i == 2)
 		batch.Queue("INSERT INTO images (generation_id, index, seed, status, started_at) VALUES ($1, 1, 18446744073709551615, 'generating', now())", id)
 		batch.Queue(`INSERT INTO attempts (prompt_id, generation_id, image_index, number, server_id, fence, state, graph, result)
-			VALUES ($1, $1, 1, 1, '01900000-0000-7000-8000-00000000000a', 7, 'finalizing', $2, '[]')`, id, bytes.Repeat([]byte("{}"), partBytes/2))
+			VALUES ($1, $1, 1, 1, '01900000-0000-7000-8000-00000000000a', 7, 'finalizing', $2, '[]')`, id, bytes.Repeat([]byte("{}"), partBytes/4)) // twice as many letters as text: each row fills a part
 	}
 	batch.Queue("UPDATE attempts SET state = 'succeeded', finished_at = now() WHERE prompt_id = $1", done)
 	batch.Queue("UPDATE images SET status = 'complete', finished_at = now() WHERE generation_id = $1", done)
@@ -314,7 +314,7 @@ func TestRestoreRefuses(t *testing.T) {
 // What the storage had lost before is told, by the backup and by the restore, and stops neither.
 func TestBackupOfLostFiles(t *testing.T) {
 	t.Parallel()
-	pool, folder, files := filled(t)
+	pool, _, files := filled(t)
 	place := filepath.Join(t.TempDir(), "images")
 	other, err := blob.NewFolder(place)
 	if err != nil {
@@ -328,7 +328,6 @@ func TestBackupOfLostFiles(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(place, name[:2], name[2:4], name), []byte("rotten"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_ = folder
 	file, report := written(t, Source{Pool: pool, Blobs: other})
 	for _, r := range []Report{report, func() Report {
 		report, err := Read(t.Context(), Target{Pool: dbtest.New(t), Blobs: newFolder(t)}, bytes.NewReader(file))

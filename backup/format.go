@@ -36,7 +36,7 @@ const (
 	blobPrefix   = "blobs/"
 	keyPrefix    = "keys/"
 
-	partBytes   = 4 << 20   // of a table; held in memory
+	partBytes   = 1 << 20   // of a table; held in memory
 	maxPart     = 64 << 20  // that is read
 	maxJSON     = 64 << 20  // the list of missing files may be long
 	maxKeyBytes = 64 << 10  // of one key file
