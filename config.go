@@ -35,6 +35,8 @@ type Config struct {
 	S3AccessKey Secret `env:"EASEL_S3_ACCESS_KEY" doc:"Key of the S3 storage. Empty: AWS_ACCESS_KEY_ID and its kin, ~/.aws/credentials, the machine's role."`
 	S3SecretKey Secret `env:"EASEL_S3_SECRET_KEY" doc:"The secret to EASEL_S3_ACCESS_KEY."`
 
+	Bus BusAddress `env:"EASEL_BUS" envDefault:"postgres" doc:"How instances tell each other of changes: postgres, redis://host:6379 (rediss:// with TLS), nats://host:4222 (tls:// with TLS), or memory for a single instance on its private database."`
+
 	ComfyUIURLs []Secret `env:"COMFYUI_URL" doc:"One ComfyUI or more, comma separated; name=url gives a name. Empty: 127.0.0.1:8188, then :8000, then the built-in demo server."`
 	QuotaQueued int      `env:"EASEL_QUOTA_QUEUED" envDefault:"1000" doc:"Generations that one user may have waiting at one time."`
 
@@ -157,6 +159,9 @@ func (c *Config) check() error {
 	}
 	if c.ShutdownTimeout <= 0 {
 		return fmt.Errorf("EASEL_SHUTDOWN_TIMEOUT: %s is not above 0", c.ShutdownTimeout)
+	}
+	if err := c.Bus.check(c.DatabaseURL == ""); err != nil {
+		return err
 	}
 	switch c.LogFormat {
 	case "auto", "text", "json":

@@ -98,7 +98,12 @@ func New(ctx context.Context, config Config) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
+	bus, err := a.openBus(ctx)
+	if err != nil {
+		return nil, err
+	}
 	a.studio, err = studio.New(studio.Config{
+		Bus:        bus,
 		Pool:       a.pool,
 		Blobs:      a.storage,
 		Servers:    servers,
@@ -148,6 +153,7 @@ func (c *Config) complete() error {
 	c.LogFormat = cmp.Or(c.LogFormat, defaults.LogFormat)
 	c.DataDir = cmp.Or(c.DataDir, defaults.DataDir)
 	c.Storage = cmp.Or(c.Storage, defaults.Storage)
+	c.Bus = cmp.Or(c.Bus, defaults.Bus)
 	c.QuotaQueued = cmp.Or(c.QuotaQueued, defaults.QuotaQueued)
 	c.ShutdownTimeout = cmp.Or(c.ShutdownTimeout, defaults.ShutdownTimeout)
 	c.Version = cmp.Or(c.Version, Version())
@@ -171,7 +177,11 @@ func (a *App) openDatabase(ctx context.Context) error {
 		}
 		a.postgres, address = postgres, postgres.URL()
 	}
-	pool, err := db.Open(ctx, address)
+	open := db.Open
+	if a.config.Bus != busPostgres {
+		open = db.OpenQuiet
+	}
+	pool, err := open(ctx, address)
 	if err != nil {
 		return fmt.Errorf("open the database: %w", err)
 	}

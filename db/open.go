@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"strconv"
 	"strings"
@@ -42,10 +43,21 @@ const (
 // wrong returns at once. No error holds the password. What the URL sets itself
 // (pool_max_conns, connect_timeout, application_name, statement_timeout) wins over our defaults.
 func Open(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
+	return open(ctx, databaseURL, nil)
+}
+
+// OpenQuiet is Open for a process that tells others of its changes by another way: on its connections
+// the function ring leaves events and rings no bell, which would take a lock of the whole server at each commit.
+func OpenQuiet(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
+	return open(ctx, databaseURL, map[string]string{"easel.notify": "off"})
+}
+
+func open(ctx context.Context, databaseURL string, settings map[string]string) (*pgxpool.Pool, error) {
 	config, err := poolConfig(databaseURL)
 	if err != nil {
 		return nil, err
 	}
+	maps.Copy(config.ConnConfig.RuntimeParams, settings)
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
