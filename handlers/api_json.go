@@ -24,6 +24,8 @@ type generationJSON struct {
 	ComfyUIPromptID   *string         `json:"comfyuiPromptId"` // of the image at work, else of the last that was sent
 	Images            []imageJSON     `json:"images"`
 	Progress          progressJSON    `json:"progress"`
+	Priority          string          `json:"priority"` // low, normal or high
+	Held              bool            `json:"held"`     // back: nothing of it is sent to a server
 	RetryOf           *uuid.UUID      `json:"retryOf"`
 	CancelRequestedAt *string         `json:"cancelRequestedAt"`
 	CreatedAt         string          `json:"createdAt"`
@@ -63,6 +65,7 @@ type progressJSON struct {
 	Overall       int         `json:"overall"`
 	ETASeconds    *float64    `json:"etaSeconds"`
 	QueuePosition *int        `json:"queuePosition"`
+	ExpectedStart *string     `json:"expectedStart"`
 	ImageIndex    *int        `json:"imageIndex"`
 	TotalImages   int         `json:"totalImages"`
 	Node          *string     `json:"node"`
@@ -74,6 +77,10 @@ func newProgressJSON(p studio.Progress) progressJSON {
 		CurrentStep: p.CurrentStep, TotalSteps: p.TotalSteps, Percentage: p.Percentage, Status: p.Status,
 		Phase: p.Phase, Overall: p.Overall, QueuePosition: known(p.QueuePosition), ImageIndex: known(p.ImageIndex),
 		TotalImages: p.TotalImages, Node: known(p.Node),
+	}
+	if !p.ExpectedStart.IsZero() {
+		start := timeText(p.ExpectedStart)
+		shown.ExpectedStart = &start
 	}
 	if p.ETAKnown {
 		seconds := p.ETA.Round(100 * time.Millisecond).Seconds()
@@ -96,6 +103,7 @@ func newGenerationJSON(paths views.Paths, g *studio.Generation, p studio.Progres
 		ID: g.ID, Prompt: g.Prompt, NegativePrompt: g.NegativePrompt, Workflow: g.Workflow, Settings: g.Settings,
 		Status: g.Status, ErrorMessage: known(g.ErrorMessage), Warnings: g.Warnings,
 		Images: make([]imageJSON, 0, len(g.Images)), Progress: newProgressJSON(p), RetryOf: g.RetryOf,
+		Priority: g.Priority.String(), Held: g.HeldAt != nil,
 		CreatedAt: timeText(g.CreatedAt), UpdatedAt: timeText(g.UpdatedAt),
 	}
 	if shown.Settings == nil {

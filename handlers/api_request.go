@@ -68,7 +68,7 @@ func bodyHash(use string, body []byte) []byte {
 }
 
 // requestFields are the members of a request's object; all else is named as a mistake.
-var requestFields = []string{"prompt", "negativePrompt", "workflow", "settings", "totalImages", "webhook"}
+var requestFields = []string{"prompt", "negativePrompt", "workflow", "settings", "totalImages", "priority", "webhook"}
 
 // mostProblems is how many problems of one body are named: an answer stays shorter than what asked
 // for it.
@@ -105,6 +105,17 @@ func parseGenerate(body []byte, retry bool) (*studio.Request, error) {
 		}
 		request.TotalImages = n
 	}
+	if raw, ok := object["priority"]; ok {
+		var word string
+		if json.Unmarshal(raw, &word) == nil {
+			request.Priority, ok = studio.ParsePriority(word)
+		} else {
+			ok = false
+		}
+		if !ok {
+			problems = append(problems, badPriority)
+		}
+	}
 	if raw, ok := object["settings"]; ok && json.Unmarshal(raw, &request.Settings) != nil {
 		problems = append(problems, studio.FieldError{Field: "settings", Message: "must be an object"})
 	}
@@ -139,4 +150,33 @@ func queryTime(r *http.Request, name string) (time.Time, error) {
 		}
 	}
 	return time.Time{}, badRequest(name, "must be a time such as 2026-05-01T10:00:00Z or a day such as 2026-05-01")
+}
+
+// textFields reads a JSON object of texts; members with other names are mistakes.
+func textFields(r *http.Request, allowed ...string) (map[string]string, error) {
+	body, err := readJSON(r, false)
+	if err != nil {
+		return nil, err
+	}
+	object, problems, err := strictObject(body)
+	if err != nil {
+		return nil, err
+	}
+	fields := make(map[string]string, len(object))
+	for name, raw := range object {
+		var text string
+		switch {
+		case !slices.Contains(allowed, name):
+			problems = append(problems, studio.FieldError{Field: name, Message: "is not a field of this request; those are " + strings.Join(allowed, ", ")})
+		case json.Unmarshal(raw, &text) != nil:
+			problems = append(problems, studio.FieldError{Field: name, Message: "must be text"})
+		default:
+			fields[name] = text
+		}
+	}
+	if len(problems) > 0 {
+		slices.SortStableFunc(problems, func(a, b studio.FieldError) int { return strings.Compare(a.Field, b.Field) })
+		return nil, &studio.InvalidError{Fields: problems[:min(len(problems), mostProblems)]}
+	}
+	return fields, nil
 }

@@ -18,6 +18,7 @@ func (s *Server) apiRoutes() {
 	s.route("GET /api/generations/{id}", s.apiShow)
 	s.route("DELETE /api/generations/{id}", s.apiDelete)
 	s.serverAPIRoutes()
+	s.queueAPIRoutes()
 	s.route("GET /api/workflows", s.apiWorkflows)
 	s.route("GET /api/models", s.apiModels)
 }

@@ -2,9 +2,7 @@ package handlers
 
 import (
 	"cmp"
-	"encoding/json"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -120,7 +118,7 @@ func (s *Server) answerServer(w http.ResponseWriter, status int, id uuid.UUID) e
 
 // apiAddServer stores another server. It is not tested: a program may name one that is started later.
 func (s *Server) apiAddServer(w http.ResponseWriter, r *http.Request) error {
-	fields, err := serverFields(r, "url", "name")
+	fields, err := textFields(r, "url", "name")
 	if err != nil {
 		return err
 	}
@@ -153,7 +151,7 @@ func (s *Server) apiChangeServer(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	fields, err := serverFields(r, "name", "mode")
+	fields, err := textFields(r, "name", "mode")
 	if err != nil {
 		return err
 	}
@@ -241,7 +239,7 @@ func (s *Server) apiTestServer(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) apiTestAddress(w http.ResponseWriter, r *http.Request) error {
-	fields, err := serverFields(r, "url")
+	fields, err := textFields(r, "url")
 	if err != nil {
 		return err
 	}
@@ -250,33 +248,4 @@ func (s *Server) apiTestAddress(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return answerReport(w, &report)
-}
-
-// serverFields reads a JSON object of texts; members with other names are mistakes.
-func serverFields(r *http.Request, allowed ...string) (map[string]string, error) {
-	body, err := readJSON(r, false)
-	if err != nil {
-		return nil, err
-	}
-	object, problems, err := strictObject(body)
-	if err != nil {
-		return nil, err
-	}
-	fields := make(map[string]string, len(object))
-	for name, raw := range object {
-		var text string
-		switch {
-		case !slices.Contains(allowed, name):
-			problems = append(problems, studio.FieldError{Field: name, Message: "is not a field of this request; those are " + strings.Join(allowed, ", ")})
-		case json.Unmarshal(raw, &text) != nil:
-			problems = append(problems, studio.FieldError{Field: name, Message: "must be text"})
-		default:
-			fields[name] = text
-		}
-	}
-	if len(problems) > 0 {
-		slices.SortStableFunc(problems, func(a, b studio.FieldError) int { return strings.Compare(a.Field, b.Field) })
-		return nil, &studio.InvalidError{Fields: problems[:min(len(problems), mostProblems)]}
-	}
-	return fields, nil
 }

@@ -76,6 +76,10 @@ func userError(err error) *UserError {
 		}
 	case errors.Is(err, studio.ErrLive):
 		return &UserError{Status: http.StatusConflict, Message: "This generation is still running. Cancel it first, or wait for its end."}
+	case errors.Is(err, studio.ErrEnded):
+		return &UserError{Status: http.StatusConflict, Message: "This generation has ended. Nothing of it waits any more."}
+	case errors.Is(err, studio.ErrBegun):
+		return &UserError{Status: http.StatusConflict, Message: "A server has this generation already. It can be cancelled, but not moved or held back."}
 	case errors.Is(err, studio.ErrQueueFull):
 		return &UserError{Status: http.StatusServiceUnavailable, RetryAfter: 30 * time.Second, Message: "Too many generations are waiting. Please try again when some have ended."}
 	case errors.Is(err, studio.ErrUnavailable):

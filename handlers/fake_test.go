@@ -28,6 +28,8 @@ type fakeStudio struct {
 	keys     map[string]uuid.UUID // idempotency key to generation
 	err      error                // answer of everything that would ask the database
 	created  []studio.Request     // all that Create and Retry were given
+	moves    []moved              // all that put the queue in order
+	paused   bool                 // the queue is
 	forms    []workflow.Form
 	now      time.Time
 	rev      uint64
@@ -146,7 +148,7 @@ func (f *fakeStudio) publish() {
 }
 
 func (f *fakeStudio) publishLocked() {
-	o := &studio.Overview{Servers: slices.Clone(f.servers), Rev: f.rev, At: f.now}
+	o := &studio.Overview{Servers: slices.Clone(f.servers), QueuePaused: f.paused, Rev: f.rev, At: f.now}
 	for _, server := range f.servers {
 		o.Demo = o.Demo || server.Demo
 	}

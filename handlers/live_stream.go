@@ -17,6 +17,11 @@ const unset = "-"
 // follow keeps a page up to date until it closes: with every part at once, and then with those
 // that changed, whenever one of the two topics (either may be nil) says so.
 func (s *Server) follow(st *Stream, first, second <-chan struct{}, parts func(sent) []part) error {
+	return s.followEvery(st, patchEvery, first, second, parts)
+}
+
+// followEvery is follow with another least time between two patches.
+func (s *Server) followEvery(st *Stream, every time.Duration, first, second <-chan struct{}, parts func(sent) []part) error {
 	defer st.Close()
 	beat, err := Signals("", map[string]int{"_hb": 1})
 	if err != nil {
@@ -31,7 +36,7 @@ func (s *Server) follow(st *Stream, first, second <-chan struct{}, parts func(se
 		if err := st.Send(seen.changed(parts(seen))); err != nil {
 			return err
 		}
-		if err := rest(st, patchEvery); err != nil {
+		if err := rest(st, every); err != nil {
 			return err
 		}
 	}

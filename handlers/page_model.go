@@ -254,7 +254,9 @@ func (s *Server) stripView(o *studio.Overview) views.Strip {
 		if o.Stage != nil && state.Generation.ID == o.Stage.Generation.ID {
 			continue // it is shown large
 		}
-		strip.Queue = append(strip.Queue, s.stateView(state))
+		if strip.Queue.Count++; strip.Queue.Count <= stripShown {
+			strip.Queue.Shown = append(strip.Queue.Shown, s.queuedView(state, o.At))
+		}
 	}
 	for _, state := range o.Recent {
 		strip.Recent = append(strip.Recent, s.stateView(state))

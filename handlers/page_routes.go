@@ -41,6 +41,7 @@ func (s *Server) pageRoutes() {
 	s.serverPageRoutes()
 	s.route("GET /settings", negotiate(faces{HTML: s.showSettings, Datastar: s.streamStatus}))
 
+	s.queuePageRoutes()
 	s.route("POST /generations", s.createGeneration)
 	s.route("POST /generations/{id}/cancel", s.cancelGeneration)
 	s.route("POST /generations/{id}/retry", s.retryGeneration)

@@ -62,6 +62,17 @@ type Studio interface {
 	TestServer(ctx context.Context, url string) (studio.ServerReport, error)
 	TestListedServer(ctx context.Context, id uuid.UUID) (studio.ServerReport, error)
 
+	// Move, Prioritise and Hold put a user's waiting generation elsewhere in the queue, before others
+	// of its user, or out of it for a while. Errors: studio.ErrNotFound, ErrEnded, ErrBegun, ErrUnavailable; of
+	// Move also *studio.InvalidError.
+	Move(ctx context.Context, user, id uuid.UUID, m studio.Move) (studio.Generation, error)
+	Prioritise(ctx context.Context, user, id uuid.UUID, p studio.Priority) (studio.Generation, error)
+	Hold(ctx context.Context, user, id uuid.UUID, held bool) (studio.Generation, error)
+	// CancelAll asks for the end of all that a user has asked for until now.
+	CancelAll(ctx context.Context, user uuid.UUID) (studio.CancelCounts, error)
+	// SetQueuePaused stops or starts the sending of work to all servers.
+	SetQueuePaused(ctx context.Context, paused bool) error
+
 	// Ready says whether the database answers and migrations are current.
 	Ready(ctx context.Context) error
 	// Storage says whether the storage of the pictures answers.

@@ -46,6 +46,9 @@ document.hidden || ($['_live'] && $['_net']!='retrying') || __action("get",evt,e
     ["el,$,__action,evt,evt|el.closest('details') && (evt.preventDefault(), el.closest('details').open=false)", function (el,$,__action,evt,evt) {
 el.closest('details') && (evt.preventDefault(), el.closest('details').open=false)
     }],
+    ["el,$,__action,evt,evt|el.closest('details').open=false; __action(\"post\",evt,el.action,{contentType:'form'})", function (el,$,__action,evt,evt) {
+el.closest('details').open=false; __action("post",evt,el.action,{contentType:'form'})
+    }],
     ["el,$,__action,evt,evt|el.parentElement.remove()", function (el,$,__action,evt,evt) {
 el.parentElement.remove()
     }],
@@ -60,6 +63,9 @@ evt.detail.el===el && evt.detail.type==='finished' && el.removeAttribute('aria-b
     }],
     ["el,$,__action,evt,evt|evt.preventDefault(), el.closest('details').open=false", function (el,$,__action,evt,evt) {
 evt.preventDefault(), el.closest('details').open=false
+    }],
+    ["el,$,__action,evt,evt|evt.preventDefault(); el.closest('details').open=false", function (el,$,__action,evt,evt) {
+evt.preventDefault(); el.closest('details').open=false
     }],
     ["el,$,__action,evt,evt|evt.target===el && el.close()", function (el,$,__action,evt,evt) {
 evt.target===el && el.close()

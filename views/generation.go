@@ -99,6 +99,15 @@ func (g Generation) Emerging() (Image, bool) {
 	return Image{}, false
 }
 
+// AtWork is the image that shows best how far a generation is: the one that emerges, else the last
+// that has a picture.
+func (g Generation) AtWork() (Image, bool) {
+	if image, ok := g.Emerging(); ok {
+		return image, true
+	}
+	return g.Cover()
+}
+
 // Image is one picture of a generation, finished or on its way.
 type Image struct {
 	Index         int // from 1
@@ -317,7 +326,7 @@ type Fresh struct {
 
 // Strip is the queue as the studio shows it, and the newest pictures under it.
 type Strip struct {
-	Queue  []Generation // what waits or runs beside the stage, in its order
+	Queue  QueueList // what waits or runs beside the stage, in its order
 	Recent []Generation
 	Now    time.Time
 }

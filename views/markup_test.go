@@ -43,7 +43,7 @@ func everywhere(s Site, x string) map[string]templ.Component {
 		Images: field("integer"), Main: []Field{field("choice", x, "other"), field("choice")},
 		More: []Field{field("seed"), field("boolean"), field("number"), field("text")},
 	}
-	strip := Strip{Queue: []Generation{g}, Recent: []Generation{g, bare}, Now: now}
+	strip := Strip{Queue: QueueList{Count: 1, Shown: []Queued{{Generation: g}}}, Recent: []Generation{g, bare}, Now: now}
 	record := Record{Attempts: []Attempt{{PromptID: x, ImageIndex: 1, Number: 2, Server: x, State: x, Error: x, Detail: x, Graph: x, Times: []Moment{{Name: x, At: now, Took: x}}}}}
 	report := &ServerReport{Address: x, Checks: []ServerCheck{{Name: x, Verdict: "bad", Words: x}}}
 	servers := ServersView{Now: now, Servers: []Server{
@@ -56,6 +56,7 @@ func everywhere(s Site, x string) map[string]templ.Component {
 	return map[string]templ.Component{
 		"studio":     StudioPage(p, StudioView{Stage: &g, Strip: strip, Composer: composer}),
 		"gallery":    GalleryPage(p, Gallery{Query: x, Cards: []Generation{g, bare}, Now: now}),
+		"queue":      QueuePage(p, QueueView{Paused: true, Running: strip.Queue, Waiting: strip.Queue, Held: strip.Queue}),
 		"generation": GenerationPage(p, GenerationView{Generation: g, Settings: []Setting{{x, x}}, Record: record}),
 		"delete":     DeletePage(p, g),
 		"servers":    ServersPage(p, servers),

@@ -36,7 +36,7 @@ const (
 type Page struct {
 	Site
 	Title    string // without the name of the site; empty: the name alone
-	Section  string // which entry of the header is the present one: studio, gallery, servers, settings
+	Section  string // which entry of the header is the present one: studio, gallery, queue, servers, settings
 	Theme    string // ThemeAuto, ThemeLight or ThemeDark
 	Here     string // path and query of this page: where the theme form returns to
 	Live     string // URL of the page's stream; empty: the page does not change by itself

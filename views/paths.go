@@ -60,7 +60,13 @@ func (p Paths) Gallery(query url.Values) string {
 	return p.Base + "/gallery?" + query.Encode()
 }
 
-// Servers is the page of all servers, and where the form posts that adds one.
+// Queue is the page of what runs and waits, and where its forms post.
+func (p Paths) Queue() string { return p.Base + "/queue" }
+
+// Queued is where the forms of one generation in the queue post.
+func (p Paths) Queued(id string) string { return p.Base + "/queue/" + id }
+
+// Servers and Settings are pages.
 func (p Paths) Servers() string { return p.Base + "/servers" }
 
 // AddServer is the form on it that adds one.
