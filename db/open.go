@@ -18,9 +18,8 @@ import (
 // MinVersion is the oldest major version of Postgres that Easel runs on.
 const MinVersion = 15
 
-// AcquireTimeout is how long a request may wait for a free connection. pgxpool has no bound of
-// its own, it waits as long as the context: callers that answer a visitor give theirs this much,
-// and answer 503 when Unavailable says so.
+// AcquireTimeout is how long anybody waits for a free connection of an Open pool; after it, Unavailable
+// is true of the error.
 const AcquireTimeout = 3 * time.Second
 
 const (
@@ -101,6 +100,7 @@ func poolConfig(databaseURL string) (*pgxpool.Config, error) {
 	if !mentions(databaseURL, "pool_max_conn_lifetime_jitter") {
 		config.MaxConnLifetimeJitter = 5 * time.Minute
 	}
+	config.ConnConfig.Tracer = patience{}
 	config.PingTimeout = connectTimeout // a connection that died silently is found when it is taken out
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = connectTimeout
