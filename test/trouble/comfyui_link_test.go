@@ -47,7 +47,7 @@ func TestWayToComfyUICutUntilAfterTheEnd(t *testing.T) {
 
 // ComfyUI has forgotten an open socket (row 23): it is noticed by the silence and opened again; and
 // when the run ends before that, history tells (P11).
-func TestZombieSocket(t *testing.T) {
+func TestFault23_ZombieSocket(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 	id := r.Generate(harness.Ask{Prompt: "zombie"})
@@ -72,7 +72,7 @@ func TestZombieSocket(t *testing.T) {
 }
 
 // ComfyUI's loop that sends events hangs (row 24): everything is found out by asking.
-func TestPublishLoopStalled(t *testing.T) {
+func TestFault24_PublishLoopStalled(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 	r.comfy.Faults().StallEvents(true)
@@ -94,8 +94,8 @@ func TestPublishLoopStalled(t *testing.T) {
 	r.once()
 }
 
-// Events come twice, in another order, from strangers and broken (row 29, 30): none of it shows.
-func TestEventsThatLie(t *testing.T) {
+// Events come twice, in another order, from strangers and broken (row 29): none of it shows.
+func TestFault29_EventsThatLie(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 	faults := r.comfy.Faults()
@@ -110,10 +110,30 @@ func TestEventsThatLie(t *testing.T) {
 		faults.InjectText(`{"type":"a_message_of_tomorrow","data":[1,2]}`)
 		faults.InjectBinary([]byte{0, 0, 0})
 	}
-	faults.HugeFrame(40 << 20)
 	faults.Duplicate(false)
 	faults.Reorder(false)
 	r.at(func(p simulator.Point) bool { return p.Stage == simulator.StageFinish })
+	r.stepper.Open()
+	r.AwaitStatus(id, "complete")
+	neverBack(t, <-seen)
+	r.once()
+}
+
+// A preview of 40 MiB comes in the middle of a run (row 30): it is too large to be read, and the run goes
+// on over another socket.
+func TestFault30_HugePreview(t *testing.T) {
+	t.Parallel()
+	r := open(t)
+	id := r.Generate(harness.Ask{Prompt: "a huge preview"})
+	seen := r.Follow(id)
+	r.afterStep(6)
+	r.awaitStep(id, 6)
+	sockets := r.comfy.Ledger().Sockets()
+	r.comfy.Faults().HugeFrame(40 << 20)
+	harness.Eventually(t, "is there another socket", func() bool { return r.comfy.Ledger().Sockets() > sockets })
+	r.awaitServer("up")
+	r.afterStep(12)
+	r.awaitStep(id, 12)
 	r.stepper.Open()
 	r.AwaitStatus(id, "complete")
 	neverBack(t, <-seen)

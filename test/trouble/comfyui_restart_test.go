@@ -8,7 +8,7 @@ import (
 
 // ComfyUI restarts with one of ours running and one waiting inside, and more behind them (row 21,
 // P15): the two are made again, nothing else is, and nothing is lost.
-func TestComfyUIRestart(t *testing.T) {
+func TestFault21_ComfyUIRestarted(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 	var ids []string
@@ -35,7 +35,7 @@ func TestComfyUIRestart(t *testing.T) {
 }
 
 // A prompt that takes ComfyUI down twice is not run a third time (row 20, P08), and says why.
-func TestComfyUIKilledTwiceByTheSamePrompt(t *testing.T) {
+func TestFault20_ComfyUIKilledTwiceByTheSamePrompt(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 	poison := r.Generate(harness.Ask{Prompt: "poison"})
@@ -63,7 +63,7 @@ func TestComfyUIKilledTwiceByTheSamePrompt(t *testing.T) {
 }
 
 // ComfyUI is stopped for a while and goes on (row 22): nothing has failed, nothing is made twice.
-func TestComfyUIFrozen(t *testing.T) {
+func TestFault22_ComfyUIFrozen(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 	id := r.Generate(harness.Ask{Prompt: "frozen"})
@@ -80,7 +80,7 @@ func TestComfyUIFrozen(t *testing.T) {
 }
 
 // Somebody empties ComfyUI's queue while one of ours waits in it (row 28): it is sent again.
-func TestQueueClearedBySomebody(t *testing.T) {
+func TestFault28_QueueClearedBySomebody(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 	running, waiting := r.Generate(harness.Ask{Prompt: "runs on"}), r.Generate(harness.Ask{Prompt: "swept away"})

@@ -33,7 +33,7 @@ func startPostgres(t *testing.T, dir string) *embedded.Server {
 
 // The database of DATABASE_URL is stopped and comes back (rows 11, 12, 18): pages say so with 503,
 // nothing is acknowledged meanwhile, what runs goes on, and Easel needs no hand.
-func TestDatabaseStopped(t *testing.T) {
+func TestFault12_PostgresRestarted(t *testing.T) {
 	t.Parallel()
 	dir := harness.DataDir(t)
 	postgres := startPostgres(t, dir)
@@ -84,7 +84,7 @@ func TestDatabaseStopped(t *testing.T) {
 
 // The private Postgres is killed while many ask (row 11): Easel starts it again, and all that was
 // acknowledged is there.
-func TestPrivatePostgresKilled(t *testing.T) {
+func TestFault11_PostgresKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	comfy := startComfyUI(t, simulator.Config{PreviewSize: 64})
 	e := harness.Start(t, harness.Options{ComfyUI: comfy.URL()})

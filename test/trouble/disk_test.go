@@ -9,7 +9,7 @@ import (
 
 // The disk takes no more files (rows 17 and 36): the picture waits in ComfyUI, "Storing" is shown,
 // nothing has failed, and it is stored when there is room.
-func TestDiskTakesNoFiles(t *testing.T) {
+func TestFault17_DiskTakesNoFiles(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 	r.stepper.Open()

@@ -25,7 +25,7 @@ func TestPostHangsThenEnqueues(t *testing.T) {
 
 // It is queued only when the prompt was believed lost and another was made for the same picture: one
 // of the two is the result, and the other is taken out of ComfyUI's queue or runs for nothing.
-func TestPostHangsForLongThenEnqueues(t *testing.T) {
+func TestFault25_PostHangsForLongThenEnqueues(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 	r.stepper.Open()
@@ -47,7 +47,7 @@ func TestPostHangsForLongThenEnqueues(t *testing.T) {
 }
 
 // A proxy in front of ComfyUI answers 502 though the prompt was queued (row 26): it is adopted.
-func TestPostAnswered502ThoughQueued(t *testing.T) {
+func TestFault26_PostAnswered502ThoughQueued(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 	r.stepper.Open()
@@ -77,9 +77,8 @@ func TestPostLost(t *testing.T) {
 	r.once()
 }
 
-// Files are cut on their way, and gone when they are asked for (row 27, 32): fetched again, made
-// again, never stored in part (P06).
-func TestFilesCutOrGone(t *testing.T) {
+// Files are cut on their way (row 32, P06): they are fetched again, and never stored in part.
+func TestFault32_FilesCut(t *testing.T) {
 	t.Parallel()
 	r := open(t)
 	r.stepper.Open()
@@ -87,12 +86,23 @@ func TestFilesCutOrGone(t *testing.T) {
 	cut := r.Generate(harness.Ask{Prompt: "cut"})
 	r.AwaitStatus(cut, "complete")
 	same(t, r, cut)
+	if n := len(r.comfy.Ledger().Runs()); n != 1 {
+		t.Errorf("%d prompts ran for one picture", n)
+	}
+	r.once()
+}
+
+// Somebody empties the history right after the end (row 27): the picture is made again.
+func TestFault27_HistoryCleared(t *testing.T) {
+	t.Parallel()
+	r := open(t)
+	r.stepper.Open()
 	r.comfy.Faults().ClearHistoryAtEnd(1)
 	forgotten := r.Generate(harness.Ask{Prompt: "forgotten"})
 	r.AwaitStatus(forgotten, "complete")
 	same(t, r, forgotten)
-	if n := len(r.comfy.Ledger().Runs()); n > 3 {
-		t.Errorf("%d prompts ran for two pictures, want at most 3", n)
+	if n := len(r.comfy.Ledger().Runs()); n > 2 {
+		t.Errorf("%d prompts ran for one picture, want at most 2", n)
 	}
 	r.once()
 }
