@@ -47,6 +47,7 @@ type Config struct {
 	Auth            string        `env:"EASEL_AUTH" envDefault:"auto" doc:"auto: no login, loopback only. none: no login on any address; must be spelled out."`
 	LogLevel        slog.Level    `env:"EASEL_LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error."`
 	LogFormat       string        `env:"EASEL_LOG_FORMAT" envDefault:"auto" doc:"text, json, or auto: text on a terminal, else JSON."`
+	MetricsNetworks []string      `env:"EASEL_METRICS_NETWORKS" envDefault:"127.0.0.0/8,::1/128" doc:"Networks that may read /metrics, comma separated."`
 	ShutdownTimeout time.Duration `env:"EASEL_SHUTDOWN_TIMEOUT" envDefault:"20s" doc:"How long a stop waits for open requests."`
 
 	// What a mounting program hands over; no variables.
@@ -183,6 +184,9 @@ func (c *Config) check() error {
 	if err := c.checkStorage(); err != nil {
 		return err
 	}
+	if _, err = c.metricsNetworks(); err != nil {
+		return err
+	}
 	_, err = c.Servers()
 	return err
 }
@@ -225,6 +229,19 @@ func (c *Config) checkAddresses() error {
 		}
 	}
 	return nil
+}
+
+// metricsNetworks reads MetricsNetworks.
+func (c *Config) metricsNetworks() ([]netip.Prefix, error) {
+	list := make([]netip.Prefix, 0, len(c.MetricsNetworks))
+	for _, text := range c.MetricsNetworks {
+		network, err := netip.ParsePrefix(strings.TrimSpace(text))
+		if err != nil {
+			return nil, fmt.Errorf("EASEL_METRICS_NETWORKS: %q is not a network such as 10.0.0.0/8", text)
+		}
+		list = append(list, network.Masked())
+	}
+	return list, nil
 }
 
 func isLoopback(host string) bool {

@@ -122,6 +122,10 @@ func New(ctx context.Context, config Config) (_ *App, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the studio: %w", err)
 	}
+	metricsFrom, err := config.metricsNetworks()
+	if err != nil {
+		return nil, err
+	}
 	a.site, err = handlers.New(handlers.Config{
 		Studio:       a.studio,
 		BasePath:     config.BasePath,
@@ -130,11 +134,12 @@ func New(ctx context.Context, config Config) (_ *App, err error) {
 		EmbedOrigins: config.EmbedAllowedOrigins,
 		DatastarJS:   config.DatastarJS,
 		MaxStreams:   config.MaxStreams,
+		MetricsFrom:  metricsFrom,
 		Version:      config.Version,
 		InForce:      config.inForce(),
 		Secret:       secret,
 		Logger:       a.logger,
-		Metrics:      metrics.New(a.studio.Overview),
+		Metrics:      metrics.New(a.studio.Overview, a.studio.Counters()),
 	})
 	if err != nil {
 		return nil, err
@@ -155,6 +160,9 @@ func (c *Config) complete() error {
 	c.Storage = cmp.Or(c.Storage, defaults.Storage)
 	c.Bus = cmp.Or(c.Bus, defaults.Bus)
 	c.QuotaQueued = cmp.Or(c.QuotaQueued, defaults.QuotaQueued)
+	if c.MetricsNetworks == nil {
+		c.MetricsNetworks = defaults.MetricsNetworks
+	}
 	c.ShutdownTimeout = cmp.Or(c.ShutdownTimeout, defaults.ShutdownTimeout)
 	c.Version = cmp.Or(c.Version, Version())
 	if c.Logger == nil {
@@ -246,6 +254,18 @@ func answersAsComfyUI(ctx context.Context, address string) bool {
 
 // Handler is the whole site. It expects requests with the base path in front.
 func (a *App) Handler() http.Handler { return a.site }
+
+// Check looks at the process itself, for a watchdog: the locks that everything goes through can be had, and the
+// private Postgres answers. A database of DatabaseURL that is away is no fault of the process.
+func (a *App) Check(ctx context.Context) error {
+	if err := a.studio.Turning(ctx); err != nil {
+		return err
+	}
+	if a.postgres == nil {
+		return nil
+	}
+	return a.studio.Ready(ctx)
+}
 
 // Run does the work until ctx ends: it follows the servers, submits, finishes, and keeps the
 // pages live. When ctx ends, open streams are cut (browsers come back by themselves), what runs

@@ -13,7 +13,7 @@ const (
 	BeforeAttempt   = "before-attempt-commit"
 	AfterAttempt    = "after-attempt-commit"
 	BeforePost      = "before-post"   // of /prompt
-	AfterPost       = "after-post"    // it has been written, its answer not yet read
+	AfterPost       = "after-post"    // its answer is there, and was not read
 	AfterReply      = "after-reply"   // its answer has been read, and not yet stored
 	AfterHistory    = "after-history" // the end has been read, and not yet stored
 	AfterFinalizing = "after-finalizing-commit"

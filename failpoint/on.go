@@ -57,9 +57,9 @@ func (r *reader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Written is ctx for a request that has a point where it was written whole and no answer was read.
-func Written(ctx context.Context, name string) context.Context {
+// Answered is ctx for a request that has a point where its answer has begun to arrive and was not read.
+func Answered(ctx context.Context, name string) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		WroteRequest: func(httptrace.WroteRequestInfo) { Hit(name) },
+		GotFirstResponseByte: func() { Hit(name) },
 	})
 }

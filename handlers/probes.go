@@ -2,10 +2,11 @@ package handlers
 
 import (
 	"context"
-	"net"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"time"
 )
 
@@ -59,14 +60,12 @@ type readiness struct {
 
 // ready answers 200 when work can be accepted, else 503 with the reasons.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) error {
-	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
-	defer cancel()
 	answer := readiness{Reasons: []string{}, Servers: map[string]string{}, Storage: "up"}
-	if err := s.studio.Storage(ctx); err != nil {
+	if err := within(r.Context(), s.studio.Storage); err != nil {
 		s.logger.DebugContext(r.Context(), "storage is down", "err", err)
 		answer.Storage = "down"
 	}
-	if err := s.studio.Ready(ctx); err != nil {
+	if err := within(r.Context(), s.studio.Ready); err != nil {
 		s.logger.DebugContext(r.Context(), "not ready", "err", err) // its text may name hosts
 		answer.Reasons = append(answer.Reasons, "the database does not answer, or its tables are not current")
 	}
@@ -84,6 +83,14 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) error {
 		status = http.StatusServiceUnavailable
 	}
 	return answerJSON(w, status, answer)
+}
+
+// within asks with the patience of a probe: a part that takes longer is down, and must not use up
+// the time of the next.
+func within(ctx context.Context, ask func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return ask(ctx)
 }
 
 func (s *Server) showVersion(w http.ResponseWriter, _ *http.Request) error {
@@ -119,12 +126,13 @@ func (s *Server) favicon(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// showMetrics answers to this machine alone. A proxy here would hand on strangers too, but it
-// names them, and then we do not answer either.
+// showMetrics answers to the networks of the configuration, this machine alone unless told otherwise. A
+// proxy in one of them would hand on strangers too, but it names them, and then we do not answer either.
 func (s *Server) showMetrics(w http.ResponseWriter, r *http.Request) error {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	ip := net.ParseIP(host)
-	if err != nil || ip == nil || !ip.IsLoopback() || r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != "" {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	asks := peer.Addr().Unmap().WithZone("")
+	allowed := slices.ContainsFunc(s.metricsFrom, func(network netip.Prefix) bool { return network.Contains(asks) })
+	if err != nil || !allowed || r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != "" {
 		return errNoPage
 	}
 	s.metrics.ServeHTTP(w, r)

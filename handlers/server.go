@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -34,6 +35,7 @@ type Config struct {
 	AllowedHosts []string        // names, with or without a port, that may stand in Host beside the loopback ones
 	EmbedOrigins []string        // origins that may frame /embed/, such as "https://example.com"
 	DatastarJS   []byte          // Datastar's bundle, already checked
+	MetricsFrom  []netip.Prefix  // who may read /metrics; nil: this machine
 	MaxStreams   int             // open streams at once, 503 beyond; 0: three quarters of the limit of open files
 	Version      string          // of Easel
 	InForce      []views.InForce // the configuration as the settings page shows it, secrets hidden
@@ -68,6 +70,8 @@ type Server struct {
 	mux     *http.ServeMux
 	handler http.Handler
 
+	metricsFrom []netip.Prefix
+
 	maxStreams int64
 	streams    atomic.Int64
 	drain      sync.Once
@@ -86,20 +90,24 @@ func New(c Config) (*Server, error) {
 		return nil, fmt.Errorf("base path %q: begin with a slash and end without one, such as /studio", base)
 	}
 	s := &Server{
-		studio:     c.Studio,
-		paths:      views.Paths{Base: base},
-		version:    c.Version,
-		logger:     c.Logger,
-		metrics:    c.Metrics,
-		mux:        http.NewServeMux(),
-		maxStreams: int64(c.MaxStreams),
-		draining:   make(chan struct{}),
+		studio:      c.Studio,
+		paths:       views.Paths{Base: base},
+		version:     c.Version,
+		logger:      c.Logger,
+		metrics:     c.Metrics,
+		mux:         http.NewServeMux(),
+		maxStreams:  int64(c.MaxStreams),
+		metricsFrom: c.MetricsFrom,
+		draining:    make(chan struct{}),
 	}
 	if s.logger == nil {
 		s.logger = slog.Default()
 	}
 	if s.metrics == nil {
 		s.metrics = noMetrics{}
+	}
+	if s.metricsFrom == nil {
+		s.metricsFrom = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	}
 	if s.maxStreams <= 0 {
 		s.maxStreams = streamLimit()

@@ -160,7 +160,7 @@ func (f *follower) submit(ctx context.Context) (verdict, error) {
 	h := f.hold
 	f.life.Posted = time.Now()
 	failpoint.Hit(failpoint.BeforePost)
-	submitted, err := h.client.Submit(failpoint.Written(ctx, failpoint.AfterPost), comfy.Submission{
+	submitted, err := h.client.Submit(failpoint.Answered(ctx, failpoint.AfterPost), comfy.Submission{
 		PromptID: f.promptID, ClientID: h.server.ClientID, Graph: f.graph,
 		ExtraData: map[string]any{"easel": map[string]any{
 			"generation": f.generation.String(), "image": f.image,

@@ -10,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -47,10 +48,17 @@ func serve(cmd *cobra.Command, _ []string) (err error) {
 		ErrorLog:          slog.NewLogLogger(config.Logger.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "Easel %s is at http://%s%s/ (%s)\n", easel.Version(), reachable(listener.Addr()), config.BasePath, app.Summary())
+	address := "http://" + reachable(listener.Addr()) + config.BasePath
+	fmt.Fprintf(cmd.ErrOrStderr(), "Easel %s is at %s/ (%s)\n", easel.Version(), address, app.Summary())
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return app.Run(ctx) })
+	group.Go(func() error {
+		return feedWatchdog(ctx, func(ctx context.Context) error {
+			return errors.Join(answersItself(ctx, address), app.Check(ctx))
+		}, config.Logger)
+	})
+	announce(daemon.SdNotifyReady, config.Logger) // the listener takes connections already
 	group.Go(func() error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve: %w", err)
@@ -60,6 +68,7 @@ func serve(cmd *cobra.Command, _ []string) (err error) {
 	group.Go(func() error {
 		<-ctx.Done()
 		config.Logger.InfoContext(ctx, "stopping")
+		announce(daemon.SdNotifyStopping, config.Logger)
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), config.ShutdownTimeout)
 		defer cancel()
 		if err := server.Shutdown(grace); err != nil {

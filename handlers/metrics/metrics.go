@@ -22,8 +22,8 @@ type Metrics struct {
 	streams  prometheus.Gauge
 }
 
-// New makes the figures. overview is asked at each scrape.
-func New(overview func() *studio.Overview) *Metrics {
+// New makes the figures. overview and counters are read at each scrape.
+func New(overview func() *studio.Overview, counters *studio.Counters) *Metrics {
 	m := &Metrics{
 		Registry: prometheus.NewRegistry(),
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -32,7 +32,7 @@ func New(overview func() *studio.Overview) *Metrics {
 		}, []string{"route", "method", "status"}),
 		streams: prometheus.NewGauge(prometheus.GaugeOpts{Name: "easel_sse_streams", Help: "Event streams open now."}),
 	}
-	m.Registry.MustRegister(m.requests, m.streams, installation{overview},
+	m.Registry.MustRegister(m.requests, m.streams, installation{overview}, counted{counters},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.handler = promhttp.HandlerFor(m.Registry, promhttp.HandlerOpts{MaxRequestsInFlight: 2, Timeout: 10 * time.Second})
 	return m

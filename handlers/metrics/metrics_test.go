@@ -24,7 +24,12 @@ func TestFigures(t *testing.T) {
 			{Generation: studio.Generation{Status: studio.Pending, CreatedAt: time.Now().Add(-time.Minute)}},
 		},
 	}
-	m := New(func() *studio.Overview { return overview })
+	var counters studio.Counters
+	counters.Accepted.Add(3)
+	counters.Failed.Add(1)
+	counters.LeaseLost.Add(2)
+	counters.FinalizeSeconds.Observe(40 * time.Millisecond)
+	m := New(func() *studio.Overview { return overview }, &counters)
 	m.StreamOpened()
 	m.StreamOpened()
 	m.StreamClosed()
@@ -44,7 +49,10 @@ func TestFigures(t *testing.T) {
 		"easel_queue_depth 2\n", "easel_queue_oldest_seconds 60.", `easel_comfyui_up{server="a"} 1`, `easel_comfyui_up{server="b"} 0`, `easel_comfyui_up{server="c"} 1`,
 		`easel_comfyui_events_stalled{server="c"} 1`, `easel_comfyui_queue{server="a"} 2`, "easel_sse_streams 1\n",
 		`easel_http_request_seconds_count{method="GET",route="GET /gallery",status="200"} 1`, `easel_http_request_seconds_count{method="other",route="",status="405"} 1`,
-		"go_goroutines ",
+		"go_goroutines ", `easel_generations_total{state="accepted"} 3`, `easel_generations_total{state="failed"} 1`,
+		`easel_generations_total{state="complete"} 0`, "easel_lease_lost_total 2\n", "easel_fence_rejections_total 0\n",
+		"easel_ws_reconnects_total 0\n", "easel_sse_resyncs_total 0\n", "easel_attempts_lost_total 0\n", "easel_retries_total 0\n",
+		`easel_webhook_deliveries_total{outcome="delivered"} 0`, `easel_finalize_seconds_bucket{le="0.05"} 1`, "easel_bus_probe_seconds_count 0\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q", want)
