@@ -19,6 +19,7 @@ func (s *Server) apiRoutes() {
 	s.route("DELETE /api/generations/{id}", s.apiDelete)
 	s.serverAPIRoutes()
 	s.queueAPIRoutes()
+	s.webhookAPIRoutes()
 	s.route("GET /api/workflows", s.apiWorkflows)
 	s.route("GET /api/models", s.apiModels)
 }

@@ -69,6 +69,10 @@ func userError(err error) *UserError {
 		return &UserError{Status: http.StatusNotFound, Message: "There is no such server. It may have been removed."}
 	case errors.Is(err, studio.ErrServerLocked):
 		return &UserError{Status: http.StatusConflict, Message: "This server is named by the configuration; change COMFYUI_URL to rename or remove it."}
+	case errors.Is(err, studio.ErrNoDelivery):
+		return &UserError{Status: http.StatusNotFound, Message: "There is no such delivery. It may be older than 30 days, or its generation was deleted."}
+	case errors.Is(err, studio.ErrNoWebhook):
+		return &UserError{Status: http.StatusConflict, Message: "There is no webhook that could be tested. Save one first."}
 	case errors.Is(err, studio.ErrKeyReused):
 		return &UserError{
 			Status: http.StatusUnprocessableEntity, Message: "This Idempotency-Key was used with another body.",

@@ -34,6 +34,8 @@ type fakeStudio struct {
 	now      time.Time
 	rev      uint64
 
+	webhooks fakeWebhooks
+
 	overview fakeTopic
 	topics   map[uuid.UUID]*fakeTopic
 }

@@ -71,12 +71,12 @@ func (s *Server) generationParts(state *studio.State) []part {
 func (s *Server) endedRecord(state *studio.State) []byte {
 	ctx, cancel := context.WithTimeout(context.Background(), recordWait)
 	defer cancel()
-	attempts, err := s.studio.Attempts(ctx, state.Generation.ID)
+	record, err := s.record(ctx, &state.Generation)
 	if err != nil {
 		s.logger.Warn("record could not be read for its watchers", "err", err)
 		return nil
 	}
-	return s.shared(views.RecordFacts(s.pages.site, s.stateView(state), recordOf(attempts)))
+	return s.shared(views.RecordFacts(s.pages.site, s.stateView(state), record))
 }
 
 // stageParts are the stage as a whole when another generation takes it, else what moves on it.

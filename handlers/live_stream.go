@@ -3,8 +3,6 @@ package handlers
 import (
 	"net/http"
 	"time"
-
-	"easel/studio"
 )
 
 // patchEvery is the shortest time between two patches of one page: ten a second are as many as an
@@ -87,19 +85,4 @@ func (s *Server) streamGeneration(w http.ResponseWriter, r *http.Request) error 
 	return s.follow(st, watch.Changed(), overview.Changed(), func(sent) []part {
 		return append(s.generationParts(watch.Latest()), s.statusParts(overview.Latest())...)
 	})
-}
-
-// streamStatus keeps the header of a page up to date.
-func (s *Server) streamStatus(w http.ResponseWriter, r *http.Request) error {
-	return s.followOverview(w, r, s.statusParts)
-}
-
-func (s *Server) followOverview(w http.ResponseWriter, r *http.Request, parts func(*studio.Overview) []part) error {
-	overview := s.studio.WatchOverview()
-	defer overview.Close()
-	st, err := s.openStream(w, r)
-	if err != nil {
-		return err
-	}
-	return s.follow(st, overview.Changed(), nil, func(sent) []part { return parts(overview.Latest()) })
 }

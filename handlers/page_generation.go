@@ -23,7 +23,7 @@ func (s *Server) showGeneration(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	attempts, err := s.studio.Attempts(r.Context(), id)
+	record, err := s.record(r.Context(), &state.Generation)
 	if err != nil {
 		return err
 	}
@@ -39,9 +39,24 @@ func (s *Server) showGeneration(w http.ResponseWriter, r *http.Request) error {
 	return render(w, r, http.StatusOK, views.GenerationPage(page, views.GenerationView{
 		Generation: g,
 		Settings:   s.settingsView(&state.Generation),
-		Record:     recordOf(attempts),
+		Record:     record,
 		RetryNonce: uuid.NewString(),
 	}))
+}
+
+// record reads how a generation went, and who was told of its end.
+func (s *Server) record(ctx context.Context, g *studio.Generation) (views.Record, error) {
+	attempts, err := s.studio.Attempts(ctx, g.ID)
+	if err != nil {
+		return views.Record{}, err
+	}
+	record := recordOf(attempts)
+	if g.Webhook == "" {
+		return record, nil
+	}
+	page, err := s.studio.Deliveries(ctx, studio.DeliveryFilter{Generation: g.ID})
+	record.Deliveries = deliveryViews(page.Deliveries)
+	return record, err
 }
 
 // pageName is what a generation's page is called.

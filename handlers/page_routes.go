@@ -15,6 +15,7 @@ import (
 type pageState struct {
 	site    views.Site
 	inForce []views.InForce
+	secret  string
 }
 
 // pageSetup opens the static files. Without Datastar's bundle there is no site: the error says
@@ -27,6 +28,7 @@ func (s *Server) pageSetup(c Config) error {
 	s.pages = pageState{
 		site:    views.Site{Paths: s.paths, Assets: s.paths, Version: c.Version, Files: files},
 		inForce: c.InForce,
+		secret:  c.Secret,
 	}
 	return nil
 }
@@ -39,7 +41,7 @@ func (s *Server) pageRoutes() {
 	s.route("GET /gallery", negotiate(faces{HTML: s.showGallery, Datastar: s.updateGallery, JSON: s.apiList}))
 	s.route("GET /generations/{id}", negotiate(faces{HTML: s.showGeneration, Datastar: s.streamGeneration, JSON: s.apiShow, Events: s.followGeneration, Plain: s.plainGeneration}))
 	s.serverPageRoutes()
-	s.route("GET /settings", negotiate(faces{HTML: s.showSettings, Datastar: s.streamStatus}))
+	s.settingsRoutes()
 
 	s.queuePageRoutes()
 	s.route("POST /generations", s.createGeneration)

@@ -73,6 +73,19 @@ type Studio interface {
 	// SetQueuePaused stops or starts the sending of work to all servers.
 	SetQueuePaused(ctx context.Context, paused bool) error
 
+	// Settings is what is set for the whole installation.
+	Settings() studio.Settings
+	// SetWebhook sets the default webhook. *studio.InvalidError, ErrUnavailable.
+	SetWebhook(ctx context.Context, address string) error
+	// TestWebhook posts a test to it. studio.ErrNoWebhook.
+	TestWebhook(ctx context.Context) (studio.Delivery, error)
+	// Deliveries pages through the log of webhooks, newest first.
+	Deliveries(ctx context.Context, f studio.DeliveryFilter) (studio.DeliveryPage, error)
+	// WatchDeliveries follows the newest of them.
+	WatchDeliveries(ctx context.Context) (*studio.Watch[[]studio.Delivery], error)
+	// Redeliver has a delivery made again. studio.ErrNoDelivery.
+	Redeliver(ctx context.Context, id uuid.UUID) (studio.Delivery, error)
+
 	// Ready says whether the database answers and migrations are current.
 	Ready(ctx context.Context) error
 	// Storage says whether the storage of the pictures answers.

@@ -118,6 +118,15 @@ return ($['_left']<0 ? -$['_left']+' characters too many' : $['_left']+' charact
     ["el,$,__action,evt|return ($['_left']===''||$['_left']===undefined||$['_left']>500);", function (el,$,__action,evt) {
 return ($['_left']===''||$['_left']===undefined||$['_left']>500);
     }],
+    ["el,$,__action,evt|return ($['_saving']);", function (el,$,__action,evt) {
+return ($['_saving']);
+    }],
+    ["el,$,__action,evt|return ($['_saving']?'true':'false');", function (el,$,__action,evt) {
+return ($['_saving']?'true':'false');
+    }],
+    ["el,$,__action,evt|return ($['_testing']);", function (el,$,__action,evt) {
+return ($['_testing']);
+    }],
     ["el,$,__action,evt|return (($['_images']||el.parentElement.dataset.typed)==el.value?'true':'false');", function (el,$,__action,evt) {
 return (($['_images']||el.parentElement.dataset.typed)==el.value?'true':'false');
     }],

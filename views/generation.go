@@ -332,7 +332,10 @@ type Strip struct {
 }
 
 // Record is what was done for a generation, attempt by attempt.
-type Record struct{ Attempts []Attempt }
+type Record struct {
+	Attempts   []Attempt
+	Deliveries []Delivery
+}
 
 // Attempt is one graph that was sent, and when what happened to it.
 type Attempt struct {

@@ -95,3 +95,18 @@ func (p Paths) APIGeneration(id string) string { return p.Base + "/api/generatio
 
 // SetTheme is where the theme form posts.
 func (p Paths) SetTheme() string { return p.Base + "/settings/theme" }
+
+// SetWebhook is where the form of the default webhook posts.
+func (p Paths) SetWebhook() string { return p.Base + "/settings/webhook" }
+
+// TestWebhook is where a test of it is asked for.
+func (p Paths) TestWebhook() string { return p.SetWebhook() + "/test" }
+
+// WebhookSecret is where the secret of the signatures is asked for.
+func (p Paths) WebhookSecret() string { return p.SetWebhook() + "/secret" }
+
+// Redeliver is where a delivery is asked for again.
+func (p Paths) Redeliver(id string) string { return p.Base + "/webhooks/deliveries/" + id + "/redeliver" }
+
+// APIDeliveries is the log of webhooks as JSON.
+func (p Paths) APIDeliveries() string { return p.Base + "/api/webhooks/deliveries" }
