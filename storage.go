@@ -12,8 +12,8 @@ import (
 	"easel/blob"
 )
 
-// storageWait bounds the first question to the storage; one that is down must not hold up a start.
-const storageWait = 5 * time.Second
+// storageWait bounds the first question to the storage; one that says nothing must not hold up a start for long.
+const storageWait = 15 * time.Second
 
 // Storage is where the pictures lie. The caller closes it.
 type Storage interface {

@@ -12,7 +12,7 @@ import (
 
 const (
 	storageFresh = 5 * time.Second // how old an answer of the storage may be
-	storageWait  = time.Second     // for an answer
+	storageWait  = time.Second     // for an answer, which a probe waits for
 )
 
 // storageState remembers what the storage said last, so that probes of many cost one question.

@@ -156,3 +156,38 @@ func sumOf(content []byte) string {
 	sum := sha256.Sum256(content)
 	return hex.EncodeToString(sum[:])
 }
+
+// The doctor finds an Easel that works in order, and names what is wrong with one that does not.
+func TestDoctor(t *testing.T) {
+	t.Parallel()
+	comfy := startComfyUI(t, simulator.Config{PreviewSize: 64})
+	e := harness.Start(t, harness.Options{ComfyUI: comfy.URL()})
+	o := harness.Options{DataDir: e.DataDir, ComfyUI: comfy.URL()}
+	for _, part := range []string{"A file was stored, read and removed", "LISTEN hears NOTIFY", "the latest", "It is a ComfyUI"} {
+		command(t, 0, part, o, "doctor")
+	}
+	command(t, 0, `"verdict":"ok"`, o, "doctor", "--json")
+	command(t, 0, "this Easel brings it to", o, "migrate", "status")
+	o.ComfyUI = "http://127.0.0.1:1"
+	command(t, 1, "Is ComfyUI running", o, "doctor")
+	o.ComfyUI, o.Env = comfy.URL(), bucketFor(t)
+	o.Env[0] = strings.Replace(o.Env[0], "pictures", "elsewhere", 1)
+	command(t, 1, "there is no bucket elsewhere", o, "doctor")
+	o.Env = []string{"DATABASE_URL=postgres://easel:hidden@127.0.0.1:1/easel"}
+	command(t, 69, "there is no database to work with", o, "doctor")
+}
+
+// An Easel whose bucket is not there does not start, and says so; one whose S3 is down does, and
+// tells so in /readyz.
+func TestStorageAtStart(t *testing.T) {
+	t.Parallel()
+	o := harness.Options{DataDir: harness.DataDir(t), Env: bucketFor(t)}
+	o.Env[0] = strings.Replace(o.Env[0], "pictures", "elsewhere", 1)
+	command(t, 1, "there is no bucket elsewhere", o)
+	o.Env = []string{"EASEL_STORAGE=s3://pictures?insecure=true&region=us-east-1&endpoint=127.0.0.1:1", "EASEL_S3_ACCESS_KEY=key", "EASEL_S3_SECRET_KEY=secret"}
+	o.DataDir = ""
+	e := harness.Start(t, o)
+	if status, body := e.Get("/readyz"); status != 200 || !strings.Contains(body, `"storage":"down"`) {
+		t.Errorf("/readyz = %d %s", status, body)
+	}
+}
