@@ -66,25 +66,36 @@ func status(o *studio.Overview) views.Status {
 		return views.Status{Health: "none", Servers: "The servers are not known yet"}
 	}
 	shown := views.Status{Demo: o.Demo, Live: len(o.Live)}
-	up, tried := 0, 0
+	up, tried, on, active := 0, 0, 0, 0
 	for _, server := range o.Servers {
+		if server.Mode == studio.ModeOff {
+			continue // nobody expects anything of it
+		}
+		on++
 		if server.State == studio.ServerUp {
 			up++
 		}
 		if server.State != studio.ServerUnknown {
 			tried++
 		}
+		if server.Mode == studio.ModeActive {
+			active++
+		}
 	}
-	shown.Down = up == 0 && tried > 0 && tried == len(o.Servers)
-	switch total := len(o.Servers); {
-	case total == 0:
+	shown.Down = up == 0 && tried > 0 && tried == on
+	switch {
+	case len(o.Servers) == 0:
 		shown.Health, shown.Servers = "none", "No server is configured"
-	case up == total:
-		shown.Health, shown.Servers = "good", "All servers are up"
+	case on == 0:
+		shown.Health, shown.Servers = "none", "All servers are off"
 	case up == 0:
 		shown.Health, shown.Servers = "none", "No server is up"
+	case up < on:
+		shown.Health, shown.Servers = "some", fmt.Sprintf("%d of %d servers are up", up, on)
+	case active == 0:
+		shown.Health, shown.Servers = "some", "All servers are paused"
 	default:
-		shown.Health, shown.Servers = "some", fmt.Sprintf("%d of %d servers are up", up, total)
+		shown.Health, shown.Servers = "good", "All servers are up"
 	}
 	return shown
 }

@@ -18,7 +18,6 @@ type hub struct {
 	every  time.Duration // least time between two states of mere progress
 	load   func(context.Context, []uuid.UUID) ([]Generation, error)
 	logger *slog.Logger
-	demo   bool
 
 	// Set before run; none of them waits.
 	reloaded   func(uuid.UUID)                            // somebody else's change was taken in

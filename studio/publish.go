@@ -2,6 +2,7 @@ package studio
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -82,7 +83,7 @@ func (h *hub) refresh() {
 // oversee makes the overview anew and wakes its watchers; mu is held.
 func (h *hub) oversee(now time.Time) {
 	began := time.Now()
-	o := &Overview{Servers: h.servers, Demo: h.demo, QueuePaused: h.paused, At: now}
+	o := &Overview{Servers: h.servers, Demo: slices.ContainsFunc(h.servers, func(s Server) bool { return s.Demo }), QueuePaused: h.paused, At: now}
 	if h.moved {
 		h.rev++
 		h.arrange(now)

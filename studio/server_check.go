@@ -31,17 +31,17 @@ const (
 
 // ServerCheck is one thing that was looked at.
 type ServerCheck struct {
-	Name    string // "Answers", "Version", ...
-	Verdict Verdict
-	Words   string // a sentence
+	Name    string  `json:"name"` // "Answers", "Version", ...
+	Verdict Verdict `json:"verdict"`
+	Words   string  `json:"words"` // a sentence
 }
 
 // ServerReport is what a test of a server found.
 type ServerReport struct {
-	URL    string // without userinfo
-	Usable bool   // nothing is bad
-	Took   time.Duration
-	Checks []ServerCheck // in the order in which they are read
+	URL    string        `json:"url"`    // without userinfo
+	Usable bool          `json:"usable"` // nothing is bad
+	Took   time.Duration `json:"-"`
+	Checks []ServerCheck `json:"checks"` // in the order in which they are read
 }
 
 // Bounds of a test. Someone waits for it, so each part has less patience than in the work itself.

@@ -206,9 +206,6 @@ func New(c Config) (*Studio, error) {
 	s.relay = newRelay(s)
 	s.hub.announce, s.hub.moving = s.relay.announce, s.relay.progressed
 	s.hub.interested = func() { ring(s.relay.wake) }
-	for _, server := range c.Servers {
-		s.hub.demo = s.hub.demo || server.Demo
-	}
 	s.hub.setServers(asConfigured(c.Servers)) // a page that is asked for before Run has read more
 	s.hub.refresh()
 	var err error
