@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -175,6 +176,23 @@ func verify(secret, signature string, body []byte, now time.Time) error {
 		return errors.New("wrong signature")
 	}
 	return nil
+}
+
+func TestWebhookDocs(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("webhook_send_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../docs/webhooks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, code, _ := strings.Cut(string(source), "\nfunc verify(")
+	code, _, _ = strings.Cut(code, "\n}\n")
+	if code == "" || !strings.Contains(string(page), "func verify("+code+"\n}\n") {
+		t.Error("docs/webhooks.md has other code than the one that is tested")
+	}
 }
 
 // Row 40 of bad input, the part at dial: whatever leads inside reaches nobody there.
