@@ -52,6 +52,38 @@ func TestChangesOutOfOrder(t *testing.T) {
 	h.change(first.ID, 2, func(*Generation) { t.Error("a change that was read already was applied") })
 }
 
+// What was deleted elsewhere while it was being read stays away, and the newest pictures are read anew.
+func TestDeletedWhileItIsRead(t *testing.T) {
+	t.Parallel()
+	ended := time.Now()
+	g := Generation{
+		ID: uuid.New(), Status: Complete, Rev: 5, FinishedAt: &ended,
+		Images: []Image{{Index: 1, Status: Complete, Outputs: []Output{{}}}},
+	}
+	var h *hub
+	load := func(context.Context, []uuid.UUID) ([]Generation, error) {
+		h.remove(g.ID) // the bell overtakes the reading
+		return []Generation{g}, nil
+	}
+	h = newHub(time.Millisecond, load, slog.New(slog.DiscardHandler))
+	refilled := 0
+	h.refill = func(context.Context) error {
+		refilled++
+		h.setRecent([]*State{stateOf(&g)}) // read before the deletion
+		return nil
+	}
+	h.setRecent([]*State{stateOf(&g)})
+	h.refresh()
+	h.invalidate(g.ID, 5)
+	if _, ok := h.reload(t.Context()); !ok || !h.fillUp(t.Context()) {
+		t.Fatal("reading failed")
+	}
+	h.refresh()
+	if o := h.overview.latest.Load().(*Overview); len(o.Recent) != 0 || o.Stage != nil || len(h.records) != 0 || refilled != 1 {
+		t.Errorf("a deleted generation is back: %d recent, %d records, read anew %d times", len(o.Recent), len(h.records), refilled)
+	}
+}
+
 func (h *hub) anyStale() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

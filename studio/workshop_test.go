@@ -29,7 +29,7 @@ var quick = studio.Timing{
 	Settle: 300 * time.Millisecond, AbsentGap: 50 * time.Millisecond, AskAgain: 100 * time.Millisecond,
 	Backoff: 50 * time.Millisecond, StatusWithin: 2 * time.Second, Silence: 2 * time.Second,
 	Health: 500 * time.Millisecond, Publish: 5 * time.Millisecond, RetryFinish: 20 * time.Millisecond,
-	Storage: 500 * time.Millisecond, JobPoll: 200 * time.Millisecond, CatchUp: time.Second, RetryWebhook: 20 * time.Millisecond,
+	Storage: 500 * time.Millisecond, JobPoll: 200 * time.Millisecond, CatchUp: time.Second, Probe: time.Second, RetryWebhook: 20 * time.Millisecond,
 }
 
 // workshop is a studio with a database, a folder for files and one simulated ComfyUI.
@@ -41,6 +41,7 @@ type workshop struct {
 	stepper *simulator.Stepper // nil: the simulator runs freely
 	timing  studio.Timing
 	servers []studio.ServerConfig
+	bus     studio.Bus // of the studios that are started from now on; nil: the database's
 	storage func(blob.Store) blob.Store // nil: the folder as it is
 	webhook string                      // as configuration gives it
 
@@ -99,7 +100,7 @@ func (w *workshop) run(pool *pgxpool.Pool, sole bool) (*studio.Studio, func()) {
 		blobs = w.storage(w.blobs)
 	}
 	s, err := studio.New(studio.Config{
-		Pool: pool, Blobs: blobs, Servers: w.servers, Sole: sole, Logger: logger(w.t), Timing: w.timing, MaxWaiting: 2000,
+		Pool: pool, Blobs: blobs, Servers: w.servers, Sole: sole, Bus: w.bus, Logger: logger(w.t), Timing: w.timing, MaxWaiting: 2000,
 		Webhook: w.webhook, WebhookSecret: webhookSecret, PrivateWebhooks: !w.publicWebhooks,
 	})
 	if err != nil {
