@@ -90,6 +90,7 @@ func (s *Studio) SetServerMode(ctx context.Context, id uuid.UUID, mode ServerMod
 	if rows == 0 {
 		return ErrNoServer
 	}
+	s.relay.announce(bellServer, id, 0)
 	s.logger.InfoContext(ctx, "server mode changed", "server_id", id, "mode", mode)
 	return nil
 }
@@ -106,6 +107,7 @@ func (s *Studio) RemoveServer(ctx context.Context, id uuid.UUID) error {
 	if err != nil {
 		return fmt.Errorf("remove server: %w", err)
 	}
+	s.relay.announce(bellServer, id, 0)
 	s.logger.InfoContext(ctx, "server removed", "server_id", id)
 	return nil
 }

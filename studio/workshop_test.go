@@ -41,7 +41,7 @@ type workshop struct {
 	stepper *simulator.Stepper // nil: the simulator runs freely
 	timing  studio.Timing
 	servers []studio.ServerConfig
-	bus     studio.Bus // of the studios that are started from now on; nil: the database's
+	bus     studio.Bus                  // of the studios that are started from now on; nil: the database's
 	storage func(blob.Store) blob.Store // nil: the folder as it is
 	webhook string                      // as configuration gives it
 
