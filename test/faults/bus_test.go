@@ -3,6 +3,7 @@ package faults
 import (
 	"bytes"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,7 +22,10 @@ func TestFault14_ListenConnectionSilent(t *testing.T) {
 	owner, _ := in.AwaitOwner("gpu1", func(int) bool { return true })
 	other := in.Easels[1-owner]
 	other.AwaitStatus(in.Easels[owner].Generate(harness.Ask{Prompt: "heard", Steps: 4}), "complete")
-	held := make(chan struct{}) // open: every connection that brings a bell is stuck with it
+	held := make(chan struct{})
+	release := sync.OnceFunc(func() { close(held) })
+	t.Cleanup(release)
+	// Every connection that brings a bell is stuck with it.
 	in.Roads[1-owner].OnPiece(func(toServer bool, piece []byte) {
 		if !toServer && bytes.Contains(piece, bells) {
 			<-held
@@ -32,7 +36,7 @@ func TestFault14_ListenConnectionSilent(t *testing.T) {
 	other.AwaitStatus(id, "complete")
 	harness.Within(t, "showing what was not heard (P19)", silent, 12*time.Second)
 	in.Roads[1-owner].OnPiece(nil)
-	close(held)
+	release()
 	other.AwaitStatus(in.Easels[owner].Generate(harness.Ask{Prompt: "heard again", Steps: 4}), "complete")
 	checkOnce(t, in, 3)
 }

@@ -48,6 +48,8 @@ var deadly = []deed{
 var harmful = []deed{
 	{"Easel frozen", (*nemesis).freezeEasel},
 	{"Postgres restarted", func(n *nemesis) error { return n.in.Postgres.Restart() }},
+	{"Postgres frozen", (*nemesis).freezePostgres},
+	{"Redis frozen", (*nemesis).freezeRedis},
 	{"way to Postgres cut", (*nemesis).cutRoad},
 	{"way to Postgres stalled", (*nemesis).stallRoad},
 	{"way to ComfyUI cut", (*nemesis).cutLink},
@@ -61,7 +63,7 @@ var harmful = []deed{
 func (n *nemesis) strike(list []deed) {
 	n.t.Helper()
 	d := list[n.random.IntN(len(list))]
-	if d.name == "Redis killed" && n.redis == nil {
+	if strings.HasPrefix(d.name, "Redis") && n.redis == nil {
 		d = list[0]
 	}
 	n.did[d.name]++
@@ -103,13 +105,13 @@ func (n *nemesis) stopEasel() error {
 // bringBack starts an Easel as systemd would: again, as long as the start is refused because the
 // database is not there yet.
 func bringBack(e *harness.Easel) error {
-	var err error
-	for range 10 {
-		if err = e.TryRestart(); err == nil {
-			return nil
+	for began := time.Now(); ; {
+		err := e.TryRestart()
+		if err == nil || time.Since(began) > harness.Patience {
+			return err
 		}
+		time.Sleep(250 * time.Millisecond) // systemd waits two seconds
 	}
-	return err
 }
 
 func (n *nemesis) freezeEasel() error {
@@ -133,6 +135,21 @@ func (n *nemesis) killRedis() error {
 	n.redis.Kill()
 	n.pause(2 * time.Second)
 	return n.redis.Start()
+}
+
+func (n *nemesis) freezePostgres() error {
+	if err := n.in.Postgres.Freeze(true); err != nil {
+		return err
+	}
+	n.pause(10 * time.Second)
+	return n.in.Postgres.Freeze(false)
+}
+
+func (n *nemesis) freezeRedis() error {
+	n.redis.Freeze(true)
+	n.pause(20 * time.Second)
+	n.redis.Freeze(false)
+	return nil
 }
 
 func (n *nemesis) cutRoad() error {

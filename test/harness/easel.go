@@ -221,6 +221,7 @@ func (e *Easel) Stop() time.Duration {
 	default:
 	}
 	began := time.Now()
+	_ = e.command.Process.Signal(syscall.SIGCONT) // a test that failed may have left it frozen
 	_ = e.command.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-e.ended:
