@@ -126,6 +126,10 @@ func New(ctx context.Context, config Config) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
+	schema, _, err := db.SchemaVersion(ctx, a.pool)
+	if err != nil {
+		return nil, err
+	}
 	a.site, err = handlers.New(handlers.Config{
 		Studio:       a.studio,
 		BasePath:     config.BasePath,
@@ -136,6 +140,7 @@ func New(ctx context.Context, config Config) (_ *App, err error) {
 		MaxStreams:   config.MaxStreams,
 		MetricsFrom:  metricsFrom,
 		Version:      config.Version,
+		Schema:       schema,
 		InForce:      config.inForce(),
 		Secret:       secret,
 		Logger:       a.logger,

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -100,6 +101,9 @@ func (s *Server) showVersion(w http.ResponseWriter, _ *http.Request) error {
 // build says what is running. Commit and date are there when it was built inside the repository.
 func (s *Server) build() map[string]string {
 	shown := map[string]string{"version": s.version, "go": runtime.Version()}
+	if s.schema > 0 {
+		shown["schema"] = strconv.FormatInt(s.schema, 10)
+	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, setting := range info.Settings {
 			switch setting.Key {

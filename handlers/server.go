@@ -38,6 +38,7 @@ type Config struct {
 	MetricsFrom  []netip.Prefix  // who may read /metrics; nil: this machine
 	MaxStreams   int             // open streams at once, 503 beyond; 0: three quarters of the limit of open files
 	Version      string          // of Easel
+	Schema       int64           // version of the database's tables; 0: not told
 	InForce      []views.InForce // the configuration as the settings page shows it, secrets hidden
 	Secret       string          // signs webhooks; the settings page shows it when it is asked for
 	Logger       *slog.Logger    // nil: slog.Default()
@@ -62,6 +63,7 @@ type Server struct {
 	public  *url.URL // nil: as the request says
 	hosts   hostList
 	version string
+	schema  int64
 	logger  *slog.Logger
 	metrics Metrics
 
@@ -93,6 +95,7 @@ func New(c Config) (*Server, error) {
 		studio:      c.Studio,
 		paths:       views.Paths{Base: base},
 		version:     c.Version,
+		schema:      c.Schema,
 		logger:      c.Logger,
 		metrics:     c.Metrics,
 		mux:         http.NewServeMux(),

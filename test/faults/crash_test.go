@@ -23,6 +23,7 @@ const endPatience = 10 * time.Minute
 // Everything is killed at random while many ask: Easels, ComfyUIs, Postgres, Redis (P02 to P08,
 // P15). What was acknowledged ends, and every picture is whole.
 func TestCrash(t *testing.T) {
+	t.Parallel()
 	r := newRun(t)
 	asked := make(chan int, *generations)
 	for n := range *generations {
