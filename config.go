@@ -37,8 +37,9 @@ type Config struct {
 
 	Bus BusAddress `env:"EASEL_BUS" envDefault:"postgres" doc:"How instances tell each other of changes: postgres, redis://host:6379 (rediss:// with TLS), nats://host:4222 (tls:// with TLS), or memory for a single instance on its private database."`
 
-	ComfyUIURLs []Secret `env:"COMFYUI_URL" doc:"One ComfyUI or more, comma separated; name=url gives a name. Empty: 127.0.0.1:8188, then :8000, then the built-in demo server."`
-	QuotaQueued int      `env:"EASEL_QUOTA_QUEUED" envDefault:"1000" doc:"Generations that one user may have waiting at one time."`
+	ComfyUIURLs  []Secret `env:"COMFYUI_URL" doc:"One ComfyUI or more, comma separated; name=url gives a name. Empty: 127.0.0.1:8188, then :8000, then the built-in demo server."`
+	QuotaQueued  int      `env:"EASEL_QUOTA_QUEUED" envDefault:"1000" doc:"Generations that one user may have waiting at one time."`
+	QuotaRunning int      `env:"EASEL_QUOTA_RUNNING" envDefault:"0" doc:"Images that one user may have at work at one time, on all servers together; 0 sets no limit."`
 
 	SecretKey       Key    `env:"EASEL_SECRET_KEY" doc:"Secret from which signatures are derived, at least 32 characters; the same on all instances. Empty: drawn once and kept in the data folder (keys/secret)."`
 	Webhook         Secret `env:"EASEL_WEBHOOK" doc:"Where the end of each generation is posted that names no webhook of its own. Empty: as set on the settings page."`
@@ -151,6 +152,9 @@ func (c *Config) check() error {
 	}
 	if c.QuotaQueued < 1 {
 		return fmt.Errorf("EASEL_QUOTA_QUEUED: %d is below 1", c.QuotaQueued)
+	}
+	if c.QuotaRunning < 0 {
+		return fmt.Errorf("EASEL_QUOTA_RUNNING: %d is below 0", c.QuotaRunning)
 	}
 	if c.MaxStreams < 0 {
 		return fmt.Errorf("EASEL_MAX_STREAMS: %d is below 0", c.MaxStreams)

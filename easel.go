@@ -110,6 +110,7 @@ func New(ctx context.Context, config Config) (_ *App, err error) {
 		Instance:   uuid.New(),
 		Sole:       a.postgres != nil, // the folder's lock says that no other instance is alive
 		MaxWaiting: config.QuotaQueued,
+		MaxRunning: config.QuotaRunning,
 		Scratch:    config.scratch(),
 		Logger:     a.logger,
 

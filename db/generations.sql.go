@@ -126,18 +126,18 @@ WITH waiting AS (
     ) AS capped
 ), generation AS (
     INSERT INTO generations (id, user_id, prompt, negative_prompt, workflow, settings, request,
-                             idempotency_key, body_hash, priority, retry_of, webhook, total_images, images_left, origin)
+                             idempotency_key, body_hash, priority, retry_of, webhook, needs, total_images, images_left, origin)
     SELECT $3, $1, $4, $5, $6, $7, $8,
-           $9, $10, $11, $12::uuid, $13,
-           cardinality($14::text[]), cardinality($14::text[]), $15
+           $9, $10, $11, $12::uuid, $13, $14::text[],
+           cardinality($15::text[]), cardinality($15::text[]), $16
     FROM waiting WHERE waiting.n < $2::integer
     ON CONFLICT ON CONSTRAINT generations_idempotency DO NOTHING
     RETURNING id, rev, created_at, rank
 ), image AS (
     INSERT INTO images (generation_id, index, seed, width, height)
-    SELECT generation.id, seeds.index, seeds.seed, $16, $17
-    FROM generation, (SELECT unnest($14::text[])::numeric AS seed,
-                             generate_series(1, cardinality($14::text[])) AS index) AS seeds
+    SELECT generation.id, seeds.index, seeds.seed, $17, $18
+    FROM generation, (SELECT unnest($15::text[])::numeric AS seed,
+                             generate_series(1, cardinality($15::text[])) AS index) AS seeds
 )
 SELECT rev, created_at, rank FROM generation
 `
@@ -156,6 +156,7 @@ type GenerationInsertParams struct {
 	Priority       int32
 	RetryOf        *uuid.UUID
 	Webhook        string
+	Needs          []string
 	Seeds          []string
 	Origin         uuid.UUID
 	Width          int32
@@ -185,6 +186,7 @@ func (q *Queries) GenerationInsert(ctx context.Context, arg GenerationInsertPara
 		arg.Priority,
 		arg.RetryOf,
 		arg.Webhook,
+		arg.Needs,
 		arg.Seeds,
 		arg.Origin,
 		arg.Width,
@@ -333,7 +335,7 @@ func (q *Queries) GenerationSearch(ctx context.Context, arg GenerationSearchPara
 
 const generationSearchNear = `-- name: GenerationSearchNear :many
 SELECT near.id FROM (
-    SELECT id, user_id, prompt, negative_prompt, workflow, settings, request, idempotency_key, body_hash, priority, retry_of, status, total_images, images_left, images_complete, cancel_requested_at, error_code, error_message, warnings, rev, origin, created_at, updated_at, finished_at, search, held_at, rank, webhook FROM generations
+    SELECT id, user_id, prompt, negative_prompt, workflow, settings, request, idempotency_key, body_hash, priority, retry_of, status, total_images, images_left, images_complete, cancel_requested_at, error_code, error_message, warnings, rev, origin, created_at, updated_at, finished_at, search, held_at, rank, webhook, needs FROM generations
     WHERE $1::uuid IS NULL OR id < $1::uuid
     ORDER BY id DESC LIMIT $2
 ) near
@@ -396,7 +398,7 @@ func (q *Queries) GenerationSearchNear(ctx context.Context, arg GenerationSearch
 const generationsByID = `-- name: GenerationsByID :many
 SELECT g.id, user_id, prompt, negative_prompt, workflow, settings, status, error_code, error_message,
        warnings, priority, rank, held_at, u.served_at,
-       retry_of, cancel_requested_at, g.created_at, updated_at, finished_at, rev, webhook
+       retry_of, cancel_requested_at, g.created_at, updated_at, finished_at, rev, webhook, needs
 FROM generations g JOIN users u ON u.id = g.user_id WHERE g.id = ANY($1::uuid[])
 `
 
@@ -422,6 +424,7 @@ type GenerationsByIDRow struct {
 	FinishedAt        *time.Time
 	Rev               int64
 	Webhook           string
+	Needs             []string
 }
 
 // GenerationsByID reads records; order is the caller's business.
@@ -456,6 +459,7 @@ func (q *Queries) GenerationsByID(ctx context.Context, ids []uuid.UUID) ([]Gener
 			&i.FinishedAt,
 			&i.Rev,
 			&i.Webhook,
+			&i.Needs,
 		); err != nil {
 			return nil, err
 		}

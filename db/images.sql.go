@@ -12,6 +12,85 @@ import (
 	"github.com/google/uuid"
 )
 
+const generationNeeds = `-- name: GenerationNeeds :exec
+UPDATE generations SET needs = $1, origin = $2 WHERE id = $3 AND images_left > 0 AND needs <> $1
+`
+
+type GenerationNeedsParams struct {
+	Needs  []string
+	Origin uuid.UUID
+	ID     uuid.UUID
+}
+
+// GenerationNeeds stores what the graph of a generation turned out to need.
+func (q *Queries) GenerationNeeds(ctx context.Context, arg GenerationNeedsParams) error {
+	_, err := q.db.Exec(ctx, generationNeeds, arg.Needs, arg.Origin, arg.ID)
+	return err
+}
+
+const imageCandidates = `-- name: ImageCandidates :many
+SELECT next.generation_id, next.index, u.id AS user_id, next.priority, next.overtaken, next.needs
+FROM users u
+CROSS JOIN LATERAL (
+    SELECT g.id AS generation_id, i.index, g.priority, g.rank, g.needs, i.overtaken
+    FROM generations g JOIN images i ON i.generation_id = g.id AND i.status = 'pending'
+    WHERE g.user_id = u.id AND g.images_left > 0 AND g.cancel_requested_at IS NULL AND g.held_at IS NULL
+      AND NOT g.needs && $1::text[]
+    ORDER BY g.priority DESC, g.rank, g.id, i.index
+    LIMIT $2::integer
+) next
+WHERE $3::integer = 0 OR $3::integer > (
+    SELECT count(*) FROM generations g JOIN images i ON i.generation_id = g.id
+    WHERE g.user_id = u.id AND g.status = 'generating' AND i.status = 'generating')
+ORDER BY next.priority DESC, u.served_at, next.rank, next.generation_id, next.index
+LIMIT $2::integer
+`
+
+type ImageCandidatesParams struct {
+	Lacks       []string
+	Most        int32
+	MostRunning int32
+}
+
+type ImageCandidatesRow struct {
+	GenerationID uuid.UUID
+	Index        int32
+	UserID       uuid.UUID
+	Priority     int32
+	Overtaken    int32
+	Needs        []string
+}
+
+// ImageCandidates reads the images that run next, in order: by priority, then round robin over users, then as each
+// user has put them. It leaves out what needs a word of lacks, users with most_running images at work (0: no limit),
+// and generations that are held back or being cancelled. Nothing is locked.
+func (q *Queries) ImageCandidates(ctx context.Context, arg ImageCandidatesParams) ([]ImageCandidatesRow, error) {
+	rows, err := q.db.Query(ctx, imageCandidates, arg.Lacks, arg.Most, arg.MostRunning)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ImageCandidatesRow{}
+	for rows.Next() {
+		var i ImageCandidatesRow
+		if err := rows.Scan(
+			&i.GenerationID,
+			&i.Index,
+			&i.UserID,
+			&i.Priority,
+			&i.Overtaken,
+			&i.Needs,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const imageFail = `-- name: ImageFail :one
 WITH generation AS (
     SELECT locked.id FROM generations locked WHERE locked.id = $4 FOR UPDATE
@@ -60,15 +139,28 @@ func (q *Queries) ImageFail(ctx context.Context, arg ImageFailParams) (ImageFail
 	return i, err
 }
 
+const imageOvertaken = `-- name: ImageOvertaken :exec
+UPDATE images SET overtaken = overtaken + 1 WHERE generation_id = $1 AND index = $2 AND status = 'pending'
+`
+
+type ImageOvertakenParams struct {
+	GenerationID uuid.UUID
+	Index        int32
+}
+
+// ImageOvertaken notes that a younger image of the same user was picked before this one.
+func (q *Queries) ImageOvertaken(ctx context.Context, arg ImageOvertakenParams) error {
+	_, err := q.db.Exec(ctx, imageOvertaken, arg.GenerationID, arg.Index)
+	return err
+}
+
 const imagePick = `-- name: ImagePick :one
 WITH next AS (
     SELECT g.id AS generation_id, g.user_id, g.prompt, g.negative_prompt, g.workflow, g.settings, i.index
     FROM images i
     JOIN generations g ON g.id = i.generation_id
-    JOIN users u ON u.id = g.user_id
-    WHERE i.status = 'pending' AND g.cancel_requested_at IS NULL AND g.held_at IS NULL
-    ORDER BY g.priority DESC, u.served_at, g.rank, g.id, i.index
-    LIMIT 1
+    WHERE i.generation_id = $1 AND i.index = $2
+      AND i.status = 'pending' AND g.cancel_requested_at IS NULL AND g.held_at IS NULL
     FOR UPDATE OF g, i SKIP LOCKED
 )
 SELECT next.generation_id, next.user_id, next.prompt, next.negative_prompt, next.workflow, next.settings,
@@ -87,6 +179,11 @@ LEFT JOIN LATERAL (
 ) past ON true
 `
 
+type ImagePickParams struct {
+	GenerationID uuid.UUID
+	Index        int32
+}
+
 type ImagePickRow struct {
 	GenerationID   uuid.UUID
 	UserID         uuid.UUID
@@ -101,13 +198,10 @@ type ImagePickRow struct {
 	OutOfMemory    int32
 }
 
-// ImagePick locks the image that runs next: priority, then round robin over users, then the order
-// that its user gave it. An image that another supervisor is picking is skipped, and so is a
-// generation that is held back or being cancelled.
-// Losses count attempts that vanished after they were sent; crashes, those that were running. They
-// are counted for the one image that was picked, not for all that wait.
-func (q *Queries) ImagePick(ctx context.Context) (ImagePickRow, error) {
-	row := q.db.QueryRow(ctx, imagePick)
+// ImagePick locks an image that still waits. One that another supervisor is picking is skipped: no row. Losses count
+// attempts that vanished after they were sent; crashes, those that were running.
+func (q *Queries) ImagePick(ctx context.Context, arg ImagePickParams) (ImagePickRow, error) {
+	row := q.db.QueryRow(ctx, imagePick, arg.GenerationID, arg.Index)
 	var i ImagePickRow
 	err := row.Scan(
 		&i.GenerationID,
@@ -213,4 +307,49 @@ func (q *Queries) ImagesOf(ctx context.Context, ids []uuid.UUID) ([]ImagesOfRow,
 		return nil, err
 	}
 	return items, nil
+}
+
+const serverIdle = `-- name: ServerIdle :one
+SELECT EXISTS (
+    SELECT FROM servers s
+    WHERE s.id = ANY($1::uuid[]) AND s.enabled AND s.mode = 'active' AND s.state IN ('up', 'stalled')
+      AND s.lease_until > now() AND coalesce(s.capabilities -> 'loaded', '[]') @> to_jsonb($2::text[])
+      AND NOT EXISTS (SELECT FROM attempts a WHERE a.server_id = s.id AND a.state IN ('submitting', 'submitted', 'running')))
+`
+
+type ServerIdleParams struct {
+	Ids    []uuid.UUID
+	Models []string
+}
+
+// ServerIdle says whether one of the servers, which could run it too, has nothing of ours inside, and the models
+// loaded: then it should have the image. No models: loaded or not.
+func (q *Queries) ServerIdle(ctx context.Context, arg ServerIdleParams) (bool, error) {
+	row := q.db.QueryRow(ctx, serverIdle, arg.Ids, arg.Models)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
+}
+
+const userRunning = `-- name: UserRunning :one
+SELECT count(*) FROM generations g JOIN images i ON i.generation_id = g.id
+WHERE g.user_id = $1 AND g.status = 'generating' AND i.status = 'generating'
+`
+
+// UserRunning counts the images of a user that are at work.
+func (q *Queries) UserRunning(ctx context.Context, id uuid.UUID) (int64, error) {
+	row := q.db.QueryRow(ctx, userRunning, id)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const userTurn = `-- name: UserTurn :exec
+SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE
+`
+
+// UserTurn locks a user, so that no two servers pick for the same one at once: a limit holds exactly.
+func (q *Queries) UserTurn(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, userTurn, id)
+	return err
 }

@@ -108,6 +108,29 @@ func (q *Queries) ServerLearned(ctx context.Context, arg ServerLearnedParams) er
 	return err
 }
 
+const serverLoaded = `-- name: ServerLoaded :exec
+UPDATE servers SET capabilities = capabilities || jsonb_build_object('loaded', to_jsonb($1::text[]))
+WHERE id = $2 AND owner = $3::uuid AND fence = $4
+`
+
+type ServerLoadedParams struct {
+	Loaded []string
+	ID     uuid.UUID
+	Owner  uuid.UUID
+	Fence  int64
+}
+
+// ServerLoaded notes which models were sent to a server last.
+func (q *Queries) ServerLoaded(ctx context.Context, arg ServerLoadedParams) error {
+	_, err := q.db.Exec(ctx, serverLoaded,
+		arg.Loaded,
+		arg.ID,
+		arg.Owner,
+		arg.Fence,
+	)
+	return err
+}
+
 const serverObserve = `-- name: ServerObserve :exec
 UPDATE servers SET state = $1, version = $2, device = $3, devices = $4,
     vram_total = $5, vram_free = $6, queue = $7,

@@ -79,6 +79,7 @@ type Generation struct {
 	HeldAt            *time.Time
 	Rank              float64
 	Webhook           string
+	Needs             []string
 }
 
 type Image struct {
@@ -91,6 +92,7 @@ type Image struct {
 	ErrorMessage string
 	StartedAt    *time.Time
 	FinishedAt   *time.Time
+	Overtaken    int32
 }
 
 type Output struct {

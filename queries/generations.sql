@@ -7,9 +7,9 @@ WITH waiting AS (
     ) AS capped
 ), generation AS (
     INSERT INTO generations (id, user_id, prompt, negative_prompt, workflow, settings, request,
-                             idempotency_key, body_hash, priority, retry_of, webhook, total_images, images_left, origin)
+                             idempotency_key, body_hash, priority, retry_of, webhook, needs, total_images, images_left, origin)
     SELECT @id, @user_id, @prompt, @negative_prompt, @workflow, @settings, @request,
-           sqlc.narg(idempotency_key), sqlc.narg(body_hash), @priority, sqlc.narg(retry_of)::uuid, @webhook,
+           sqlc.narg(idempotency_key), sqlc.narg(body_hash), @priority, sqlc.narg(retry_of)::uuid, @webhook, @needs::text[],
            cardinality(@seeds::text[]), cardinality(@seeds::text[]), @origin
     FROM waiting WHERE waiting.n < @max_waiting::integer
     ON CONFLICT ON CONSTRAINT generations_idempotency DO NOTHING
@@ -30,7 +30,7 @@ SELECT id, body_hash FROM generations WHERE user_id = @user_id AND idempotency_k
 -- name: GenerationsByID :many
 SELECT g.id, user_id, prompt, negative_prompt, workflow, settings, status, error_code, error_message,
        warnings, priority, rank, held_at, u.served_at,
-       retry_of, cancel_requested_at, g.created_at, updated_at, finished_at, rev, webhook
+       retry_of, cancel_requested_at, g.created_at, updated_at, finished_at, rev, webhook, needs
 FROM generations g JOIN users u ON u.id = g.user_id WHERE g.id = ANY(@ids::uuid[]);
 
 -- GenerationsLive names everything that has not ended.

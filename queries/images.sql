@@ -27,20 +27,61 @@ LEFT JOIN servers s ON s.id = a.server_id
 WHERE i.generation_id = ANY(@ids::uuid[])
 ORDER BY i.generation_id, i.index;
 
--- ImagePick locks the image that runs next: priority, then round robin over users, then the order
--- that its user gave it. An image that another supervisor is picking is skipped, and so is a
--- generation that is held back or being cancelled.
--- Losses count attempts that vanished after they were sent; crashes, those that were running. They
--- are counted for the one image that was picked, not for all that wait.
+-- ImageCandidates reads the images that run next, in order: by priority, then round robin over users, then as each
+-- user has put them. It leaves out what needs a word of lacks, users with most_running images at work (0: no limit),
+-- and generations that are held back or being cancelled. Nothing is locked.
+-- name: ImageCandidates :many
+SELECT next.generation_id, next.index, u.id AS user_id, next.priority, next.overtaken, next.needs
+FROM users u
+CROSS JOIN LATERAL (
+    SELECT g.id AS generation_id, i.index, g.priority, g.rank, g.needs, i.overtaken
+    FROM generations g JOIN images i ON i.generation_id = g.id AND i.status = 'pending'
+    WHERE g.user_id = u.id AND g.images_left > 0 AND g.cancel_requested_at IS NULL AND g.held_at IS NULL
+      AND NOT g.needs && @lacks::text[]
+    ORDER BY g.priority DESC, g.rank, g.id, i.index
+    LIMIT @most::integer
+) next
+WHERE @most_running::integer = 0 OR @most_running::integer > (
+    SELECT count(*) FROM generations g JOIN images i ON i.generation_id = g.id
+    WHERE g.user_id = u.id AND g.status = 'generating' AND i.status = 'generating')
+ORDER BY next.priority DESC, u.served_at, next.rank, next.generation_id, next.index
+LIMIT @most::integer;
+
+-- UserTurn locks a user, so that no two servers pick for the same one at once: a limit holds exactly.
+-- name: UserTurn :exec
+SELECT FROM users WHERE id = @id FOR NO KEY UPDATE;
+
+-- UserRunning counts the images of a user that are at work.
+-- name: UserRunning :one
+SELECT count(*) FROM generations g JOIN images i ON i.generation_id = g.id
+WHERE g.user_id = @id AND g.status = 'generating' AND i.status = 'generating';
+
+-- ImageOvertaken notes that a younger image of the same user was picked before this one.
+-- name: ImageOvertaken :exec
+UPDATE images SET overtaken = overtaken + 1 WHERE generation_id = @generation_id AND index = @index AND status = 'pending';
+
+-- GenerationNeeds stores what the graph of a generation turned out to need.
+-- name: GenerationNeeds :exec
+UPDATE generations SET needs = @needs, origin = @origin WHERE id = @id AND images_left > 0 AND needs <> @needs;
+
+-- ServerIdle says whether one of the servers, which could run it too, has nothing of ours inside, and the models
+-- loaded: then it should have the image. No models: loaded or not.
+-- name: ServerIdle :one
+SELECT EXISTS (
+    SELECT FROM servers s
+    WHERE s.id = ANY(@ids::uuid[]) AND s.enabled AND s.mode = 'active' AND s.state IN ('up', 'stalled')
+      AND s.lease_until > now() AND coalesce(s.capabilities -> 'loaded', '[]') @> to_jsonb(@models::text[])
+      AND NOT EXISTS (SELECT FROM attempts a WHERE a.server_id = s.id AND a.state IN ('submitting', 'submitted', 'running')));
+
+-- ImagePick locks an image that still waits. One that another supervisor is picking is skipped: no row. Losses count
+-- attempts that vanished after they were sent; crashes, those that were running.
 -- name: ImagePick :one
 WITH next AS (
     SELECT g.id AS generation_id, g.user_id, g.prompt, g.negative_prompt, g.workflow, g.settings, i.index
     FROM images i
     JOIN generations g ON g.id = i.generation_id
-    JOIN users u ON u.id = g.user_id
-    WHERE i.status = 'pending' AND g.cancel_requested_at IS NULL AND g.held_at IS NULL
-    ORDER BY g.priority DESC, u.served_at, g.rank, g.id, i.index
-    LIMIT 1
+    WHERE i.generation_id = @generation_id AND i.index = @index
+      AND i.status = 'pending' AND g.cancel_requested_at IS NULL AND g.held_at IS NULL
     FOR UPDATE OF g, i SKIP LOCKED
 )
 SELECT next.generation_id, next.user_id, next.prompt, next.negative_prompt, next.workflow, next.settings,

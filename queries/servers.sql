@@ -62,6 +62,11 @@ UPDATE servers SET object_info = @object_info,
     capabilities = capabilities || jsonb_build_object('info', @info_sum::text)
 WHERE id = @id AND owner = @owner::uuid AND fence = @fence AND capabilities ->> 'info' IS DISTINCT FROM @info_sum::text;
 
+-- ServerLoaded notes which models were sent to a server last.
+-- name: ServerLoaded :exec
+UPDATE servers SET capabilities = capabilities || jsonb_build_object('loaded', to_jsonb(@loaded::text[]))
+WHERE id = @id AND owner = @owner::uuid AND fence = @fence;
+
 -- ServerDrained switches a draining server off once nothing of ours is inside it, and none of its files is still
 -- to be fetched.
 -- name: ServerDrained :execrows

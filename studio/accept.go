@@ -211,6 +211,7 @@ func (s *Studio) accept(ctx context.Context, g Generation, r Request) (Generatio
 		return Generation{}, false, fmt.Errorf("encode settings: %w", err)
 	}
 	key, hash := idempotency(r)
+	g.needs = s.needsOfRequest(&g)
 	seeds := make([]string, len(g.Images))
 	for i := range g.Images {
 		seeds[i] = strconv.FormatUint(g.Images[i].Seed, 10)
@@ -222,6 +223,7 @@ func (s *Studio) accept(ctx context.Context, g Generation, r Request) (Generatio
 		IdempotencyKey: key, BodyHash: hash, RetryOf: g.RetryOf, Webhook: g.Webhook, Seeds: seeds,
 		Priority: int32(g.Priority),                                           //nolint:gosec // one of three
 		Width:    int32(g.Images[0].Width), Height: int32(g.Images[0].Height), //nolint:gosec // bounded by the form
+		Needs:      g.needs,
 		MaxWaiting: int32(s.config.MaxWaiting), Origin: s.config.Instance, //nolint:gosec // a small setting
 	}))
 	switch {

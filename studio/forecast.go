@@ -26,6 +26,9 @@ func (h *hub) arrange(now time.Time) {
 	f := h.foresee(live)
 	for i, r := range live {
 		at := place{held: r.generation.HeldAt != nil, paused: h.paused}
+		if r.generation.Status == Pending && h.missing != nil {
+			at.missing = h.missing(r.generation.needs)
+		}
 		known := false
 		switch stage(&r.generation) {
 		case stageSubmitted:
@@ -51,7 +54,7 @@ func (h *hub) arrange(now time.Time) {
 // near reports whether people would see no difference between two places: an expectation that has
 // moved by a tenth of the wait is no news.
 func (at place) near(next place, now time.Time) bool {
-	if at.position != next.position || at.held != next.held || at.paused != next.paused || at.start.IsZero() != next.start.IsZero() {
+	if at.position != next.position || at.held != next.held || at.paused != next.paused || at.missing != next.missing || at.start.IsZero() != next.start.IsZero() {
 		return false
 	}
 	return next.start.Sub(at.start).Abs() <= max(next.start.Sub(now)/10, 2*time.Second)

@@ -17,10 +17,11 @@ type forms struct {
 	mu    sync.Mutex // guards all below
 	infos map[uuid.UUID]*workflow.ObjectInfo
 	made  map[string]workflow.Form // by workflow, until an info changes
+	said  map[string]string        // by needs, what missing says, until an info changes
 }
 
 func newForms() *forms {
-	return &forms{infos: make(map[uuid.UUID]*workflow.ObjectInfo), made: make(map[string]workflow.Form)}
+	return &forms{infos: make(map[uuid.UUID]*workflow.ObjectInfo), made: make(map[string]workflow.Form), said: make(map[string]string)}
 }
 
 // learn takes in the node classes of a server, fresh or as last known.
@@ -29,6 +30,7 @@ func (f *forms) learn(server uuid.UUID, info *workflow.ObjectInfo) {
 	defer f.mu.Unlock()
 	f.infos[server] = info
 	clear(f.made)
+	clear(f.said)
 }
 
 // forget leaves out a server that is gone.
@@ -37,6 +39,7 @@ func (f *forms) forget(server uuid.UUID) {
 	defer f.mu.Unlock()
 	delete(f.infos, server)
 	clear(f.made)
+	clear(f.said)
 }
 
 // info is what is known of the node classes of a server; nil when nothing is.

@@ -80,6 +80,7 @@ type Generation struct {
 	HeldAt            *time.Time // held back since then: nothing of it is sent to a server; nil: it may run
 	Rev               int64      // grows with every stored change
 
+	needs          []string  // of a server: see needsOf
 	rank           float64   // places it among its user's of the same priority, least first
 	served         time.Time // when a server last took an image of its user's, as far as this record knows
 	failureCode    string    // of the first image that failed, whatever became of the others

@@ -20,6 +20,7 @@ type hub struct {
 	logger *slog.Logger
 
 	// Set before run; none of them waits.
+	missing    func(needs []string) string                // says what no server has; set before run
 	reloaded   func(uuid.UUID)                            // somebody else's change was taken in
 	refill     func(context.Context) error                // reads the newest pictures
 	announce   func(kind string, id uuid.UUID, rev int64) // a change was stored here; mu is held

@@ -78,3 +78,11 @@ func (s *Server) showDevice() {
 		s.Device, s.VRAMTotal, s.VRAMFree = s.Devices[0].Name, s.Devices[0].VRAMTotal, s.Devices[0].VRAMFree
 	}
 }
+
+// reorder has the order made anew, and what is said of each that waits.
+func (h *hub) reorder() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.moved = true
+	ring(h.wake)
+}

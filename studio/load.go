@@ -84,7 +84,7 @@ func (s *Studio) generationOf(row db.GenerationsByIDRow) (Generation, error) {
 		Status: Status(row.Status), Warnings: row.Warnings,
 		RetryOf: row.RetryOf, Webhook: row.Webhook, CancelRequestedAt: row.CancelRequestedAt,
 		CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt, FinishedAt: row.FinishedAt,
-		Rev: row.Rev, Priority: Priority(row.Priority), HeldAt: row.HeldAt, rank: row.Rank, served: row.ServedAt,
+		Rev: row.Rev, needs: row.Needs, Priority: Priority(row.Priority), HeldAt: row.HeldAt, rank: row.Rank, served: row.ServedAt,
 		failureCode: row.ErrorCode, failureMessage: row.ErrorMessage,
 	}
 	g.showFailure()

@@ -16,6 +16,7 @@ type place struct {
 	wait     time.Duration // until then, from when that was foretold
 	held     bool          // by its owner
 	paused   bool          // the whole queue is
+	missing  string        // in words, what no server has; empty: one can run it
 }
 
 // The stages of a live generation, in the order of the list.

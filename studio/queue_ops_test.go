@@ -375,7 +375,15 @@ func (w *workshop) pickAll() (order []string) {
 	w.t.Helper()
 	for {
 		err := pgx.BeginFunc(w.t.Context(), w.pool, func(tx pgx.Tx) error {
-			row, err := db.One(db.New(tx).ImagePick(w.t.Context()))
+			q := db.New(tx)
+			next, err := q.ImageCandidates(w.t.Context(), db.ImageCandidatesParams{Lacks: []string{}, Most: 1})
+			if err != nil {
+				return err
+			}
+			if len(next) == 0 {
+				return db.ErrNotFound
+			}
+			row, err := db.One(q.ImagePick(w.t.Context(), db.ImagePickParams{GenerationID: next[0].GenerationID, Index: next[0].Index}))
 			if err != nil {
 				return err
 			}

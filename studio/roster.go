@@ -29,10 +29,10 @@ type roster struct {
 	stale map[uuid.UUID]struct{}
 
 	// Of the goroutine alone.
-	rows   map[uuid.UUID]db.ServersOnRow
-	sums   map[uuid.UUID]string // of the node classes that forms have learned
+	rows  map[uuid.UUID]db.ServersOnRow
+	sums  map[uuid.UUID]string // of the node classes that forms have learned
 	posts map[uuid.UUID]*post
-	begun  bool // supervisors were made once
+	begun bool // supervisors were made once
 }
 
 // post is a supervisor at work.
@@ -50,7 +50,7 @@ func newRoster(s *Studio) *roster {
 		stale:  make(map[uuid.UUID]struct{}),
 		rows:   make(map[uuid.UUID]db.ServersOnRow),
 		sums:   make(map[uuid.UUID]string),
-		posts: make(map[uuid.UUID]*post),
+		posts:  make(map[uuid.UUID]*post),
 	}
 }
 
@@ -200,6 +200,7 @@ func (r *roster) learn(ctx context.Context, row db.ServersOnRow) error {
 				r.studio.logger.Warn("stored object_info cannot be read", "server", row.Name, "err", err)
 			} else {
 				r.studio.forms.learn(row.ID, info)
+				r.studio.hub.reorder()
 			}
 		}
 	}

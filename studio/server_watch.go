@@ -133,8 +133,10 @@ func (h *hold) look(ctx context.Context) {
 		h.store(ctx)
 		return
 	}
-	if connected && !h.looked.Load() {
+	// A model that was put into its folder shows only in a new reading.
+	if connected && (!h.looked.Load() || time.Since(h.learned) >= h.studio.timing.Learn) {
 		h.learn(ctx)
+		h.learned = time.Now()
 		h.looked.Store(true)
 		ring(h.supervisor.wake)
 	}
@@ -177,6 +179,7 @@ func (h *hold) learn(ctx context.Context) {
 	}
 	h.info.Store(info)
 	h.studio.forms.learn(h.server.ID, info)
+	h.studio.hub.reorder() // what nobody could run, somebody may be able to now
 	if err := h.studio.queries.ServerLearned(ctx, db.ServerLearnedParams{
 		ObjectInfo: raw, InfoSum: infoSum(raw), ID: h.server.ID, Owner: h.lease.owner, Fence: h.lease.fence,
 	}); err != nil && ctx.Err() == nil {

@@ -50,6 +50,7 @@ type Config struct {
 	Logger   *slog.Logger   // nil: slog.Default
 
 	MaxWaiting int // generations of one user that may wait at once; 0: 5000
+	MaxRunning int // images of one user that may be at work at once; 0: no limit
 
 	Webhook         string // the default webhook; empty: as people set it on the page
 	PrivateWebhooks bool   // webhooks may lie in private networks, and be plain http
@@ -78,9 +79,12 @@ type Timing struct {
 	LatePoll time.Duration // 10 s, ±20 %: look whether it has
 	NoteStep time.Duration // 5 s: keep how far a running prompt is
 
+	Yield time.Duration // 500 ms: an image is left to a server that suits it better for so long
+
 	StatusWithin time.Duration // 5 s after a POST a status must arrive, else the socket is dead
 	Silence      time.Duration // 30 s without an event while something of ours runs: it is silent
 	StalledRetry time.Duration // 5 min between two tries to mend a stalled socket
+	Learn        time.Duration // 5 min between two readings of its classes and models
 	Health       time.Duration // 10 s between two looks at the server itself
 
 	Publish     time.Duration // 25 ms: at most one state of mere progress a generation in this time
@@ -108,9 +112,11 @@ func (t Timing) withDefaults() Timing {
 		Watch:        cmp.Or(t.Watch, 15*time.Minute),
 		LatePoll:     cmp.Or(t.LatePoll, 10*time.Second),
 		NoteStep:     cmp.Or(t.NoteStep, 5*time.Second),
+		Yield:        cmp.Or(t.Yield, 500*time.Millisecond),
 		StatusWithin: cmp.Or(t.StatusWithin, 5*time.Second),
 		Silence:      cmp.Or(t.Silence, 30*time.Second),
 		StalledRetry: cmp.Or(t.StalledRetry, 5*time.Minute),
+		Learn:        cmp.Or(t.Learn, 5*time.Minute),
 		Health:       cmp.Or(t.Health, 10*time.Second),
 		Publish:      cmp.Or(t.Publish, 25*time.Millisecond),
 		RetryFinish:  cmp.Or(t.RetryFinish, time.Second),
@@ -195,6 +201,7 @@ func New(c Config) (*Studio, error) {
 	s.settings.now.Store(&configured)
 	s.roster = newRoster(s)
 	s.hub = newHub(s.timing.Publish, s.load, c.Logger)
+	s.hub.missing = s.forms.missing
 	s.hub.reloaded = func(id uuid.UUID) {
 		s.wakeFollowers(id) // it may have been cancelled
 		s.wakeSupervisors() // there may be something to pick

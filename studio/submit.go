@@ -1,6 +1,7 @@
 package studio
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,22 +23,35 @@ import (
 // errNothingToPick: the queue is empty, or what is in it is being picked by others.
 var errNothingToPick = errors.New("nothing to pick")
 
+var (
+	errContended = errors.New("others are picking") // try again in a moment
+	errYielded   = errors.New("left to another server")
+)
+
+// contendedWait is that moment.
+const contendedWait = 20 * time.Millisecond
+
 // pick takes the next image from the queue and commits an attempt for it, with the graph that will
 // be sent, before ComfyUI has heard of it.
 func (h *hold) pick(ctx context.Context) (*follower, error) {
 	var f *follower
 	var row db.ImagePickRow
 	var inserted db.AttemptInsertRow
+	var needs []string
 	err := pgx.BeginFunc(ctx, h.studio.pool, func(tx pgx.Tx) error {
 		q := h.studio.queries.WithTx(tx)
 		var err error
-		if row, err = db.One(q.ImagePick(ctx)); err != nil {
+		if row, err = h.next(ctx, q); err != nil {
 			return err
 		}
 		promptID := uuid.New()
 		graph, err := h.graph(row, promptID)
 		if err != nil {
 			return &workflowError{generation: row.GenerationID, image: row.Index, err: err}
+		}
+		needs = needsOf(graph)
+		if lacks := lacking(needs, h.objectInfo()); len(lacks) > 0 {
+			return &lackError{generation: row.GenerationID, needs: needs, lacks: lacks}
 		}
 		sent, err := graph.Marshal()
 		if err != nil {
@@ -72,6 +86,7 @@ func (h *hold) pick(ctx context.Context) (*follower, error) {
 	if row.Attempts > 0 {
 		h.studio.counters.Retries.Add(1)
 	}
+	h.load(ctx, modelsOf(needs))
 	h.expect(f)
 	h.studio.hub.change(row.GenerationID, inserted.Rev, func(g *Generation) {
 		g.Status, g.UpdatedAt, g.served = Generating, inserted.UpdatedAt, inserted.ServedAt
@@ -83,6 +98,45 @@ func (h *hold) pick(ctx context.Context) (*follower, error) {
 		image.StepsDone, image.StepsPlanned, image.Reused = 0, 0, false
 	})
 	return f, nil
+}
+
+// next chooses and locks the image that the server runs next. Errors: db.ErrNotFound when there is none,
+// errContended when others were at all that there are, errYielded.
+func (h *hold) next(ctx context.Context, q *db.Queries) (row db.ImagePickRow, err error) {
+	list, err := h.candidates(ctx, q)
+	if err != nil {
+		return row, err
+	}
+	if len(list) == 0 {
+		return row, db.ErrNotFound
+	}
+	first := preferred(list, h.loaded)
+	head := list[0]
+	list[0], list[first] = list[first], list[0]
+	if yield, err := h.yields(ctx, q, list[0]); err != nil {
+		return row, err
+	} else if yield {
+		return row, errYielded
+	}
+	for i, c := range list {
+		if most := h.studio.config.MaxRunning; most > 0 {
+			if err := q.UserTurn(ctx, c.UserID); err != nil {
+				return row, err
+			}
+			if running, err := q.UserRunning(ctx, c.UserID); err != nil || running >= int64(most) {
+				return row, cmp.Or(err, errContended)
+			}
+		}
+		row, err = db.One(q.ImagePick(ctx, db.ImagePickParams{GenerationID: c.GenerationID, Index: c.Index}))
+		if errors.Is(err, db.ErrNotFound) {
+			continue
+		}
+		if err == nil && i == 0 && first > 0 {
+			err = q.ImageOvertaken(ctx, db.ImageOvertakenParams{GenerationID: head.GenerationID, Index: head.Index})
+		}
+		return row, err
+	}
+	return row, errContended
 }
 
 // workflowError is an image whose graph cannot be made: it would never be sent.
@@ -177,6 +231,8 @@ func (f *follower) submit(ctx context.Context) (verdict, error) {
 		return verdict{Do: noteSubmitted, Warnings: warnings(submitted.NodeErrors)}, nil
 	case errors.As(err, &refusal):
 		h.accepted()
+		h.looked.Store(false) // it may lack by now what it had: nothing more is sent before that is known
+		ring(h.examine)
 		return rejection(f.workflow, refusal), nil
 	case errors.As(err, &mismatch):
 		// It was queued under an id of the server's own, where nobody will look for it.

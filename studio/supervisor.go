@@ -23,7 +23,7 @@ import (
 type supervisor struct {
 	studio  *Studio
 	server  db.ServersOnRow // as it was when this began; see latest
-	force   bool                // take the first lease from whoever has it
+	force   bool            // take the first lease from whoever has it
 	client  *comfy.Client
 	tracker *comfy.Tracker
 	pulse   *pulse
@@ -130,8 +130,17 @@ type hold struct {
 	looked  atomic.Bool   // it was looked at since the socket connected: its classes are known, or cannot be
 	behind  atomic.Int32  // attempts taken over whose fate is not known yet
 
+	// Of feed's goroutine alone.
+	lacks        []string             // what waits needs these, and the server does not have them
+	lacksOf      *workflow.ObjectInfo // as it was when they were found
+	loaded       []string             // models of what was sent last
+	yielded      imageKey             // left to another server, until then
+	yieldedUntil time.Time
+
 	unanswered uint64 // of the socket's counts, for onState alone
 	connected  bool   // the socket was, once; for onState alone
+
+	learned time.Time // when its classes were asked for last; of watchServer's goroutine
 
 	stored Server // what was last stored of its state; of watchServer's goroutine
 
@@ -189,6 +198,7 @@ func (h *hold) feed(ctx context.Context, g *errgroup.Group) error {
 		} else if h.hasRoom() && (look || h.studio.hub.anyPending()) {
 			f, err := h.pick(ctx)
 			var unsendable *workflowError
+			var lack *lackError
 			switch {
 			case err == nil:
 				g.Go(func() error { return f.run(ctx) })
@@ -199,6 +209,17 @@ func (h *hold) feed(ctx context.Context, g *errgroup.Group) error {
 					return nil
 				}
 			case errors.Is(err, errNothingToPick):
+			case errors.Is(err, errContended):
+				next = jitter(contendedWait)
+			case errors.Is(err, errYielded):
+				next = h.studio.timing.Yield
+			case errors.As(err, &lack):
+				if err := h.remember(ctx, lack); err != nil && ctx.Err() == nil {
+					h.logger.Warn("could not store what an image needs", "err", err)
+					next = h.studio.timing.Backoff
+				} else {
+					continue
+				}
 			case errors.As(err, &unsendable):
 				if err := h.failUnsendable(ctx, unsendable); err != nil {
 					h.logger.Warn("could not fail an image", "err", err)

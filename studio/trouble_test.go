@@ -161,7 +161,7 @@ func TestRejected(t *testing.T) {
 	w.awaitServer(studio.ServerUp)
 	g := w.create(request("refused"))
 	w.awaitStatus(g.ID, studio.Complete)
-	// The model was there when it was asked for, and is gone when it is sent.
+	// The sampler was there when it was asked for, and is gone when it is sent.
 	w.comfy.Faults().Refuse(true)
 	w.comfy.Faults().CutSockets()
 	w.awaitServer(studio.ServerDown)
@@ -169,12 +169,12 @@ func TestRejected(t *testing.T) {
 	r.Settings["model"] = []byte(`"one.safetensors"`)
 	bad := w.create(r)
 	if _, err := w.pool.Exec(t.Context(),
-		`UPDATE generations SET settings = settings || '{"model": "gone.safetensors"}' WHERE id = $1`, bad.ID); err != nil {
+		`UPDATE generations SET settings = settings || '{"sampler": "gone"}' WHERE id = $1`, bad.ID); err != nil {
 		t.Fatal(err)
 	}
 	w.comfy.Faults().Refuse(false)
 	state := w.awaitStatus(bad.ID, studio.Failed)
-	if got := state.Generation; got.ErrorCode != "rejected" || !strings.Contains(got.ErrorMessage, "Model: ") {
+	if got := state.Generation; got.ErrorCode != "rejected" || !strings.Contains(got.ErrorMessage, "Sampler: ") {
 		t.Errorf("failed as %q: %q", got.ErrorCode, got.ErrorMessage)
 	}
 }

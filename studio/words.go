@@ -45,6 +45,8 @@ func (at place) words() string {
 		return "Held back"
 	case at.paused:
 		return "The queue is paused"
+	case at.missing != "":
+		return at.missing
 	case at.position <= 0:
 		return "Waiting for a server"
 	}

@@ -42,6 +42,7 @@ type workshop struct {
 	timing  studio.Timing
 	servers []studio.ServerConfig
 	bus     studio.Bus                  // of the studios that are started from now on; nil: the database's
+	running int                         // images of one user at once; 0: no limit
 	storage func(blob.Store) blob.Store // nil: the folder as it is
 	webhook string                      // as configuration gives it
 
@@ -100,7 +101,8 @@ func (w *workshop) run(pool *pgxpool.Pool, sole bool) (*studio.Studio, func()) {
 		blobs = w.storage(w.blobs)
 	}
 	s, err := studio.New(studio.Config{
-		Pool: pool, Blobs: blobs, Servers: w.servers, Sole: sole, Bus: w.bus, Logger: logger(w.t), Timing: w.timing, MaxWaiting: 2000,
+		Pool: pool, Blobs: blobs, Servers: w.servers, Sole: sole, Bus: w.bus, Logger: logger(w.t), Timing: w.timing,
+		MaxWaiting: 2000, MaxRunning: w.running,
 		Webhook: w.webhook, WebhookSecret: webhookSecret, PrivateWebhooks: !w.publicWebhooks,
 	})
 	if err != nil {

@@ -1,0 +1,158 @@
+package studio_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"easel/comfy/simulator"
+	"easel/studio"
+)
+
+// withModel asks for a picture of a model.
+func withModel(prompt, model string) studio.Request {
+	r := request(prompt)
+	r.Settings["model"], _ = json.Marshal(model)
+	return r
+}
+
+// A graph goes only to a server that has its model; while none has it, the generation says which one is missing.
+func TestModelsAndNodes(t *testing.T) {
+	t.Parallel()
+	w := open(t, func(_ *workshop, c *simulator.Config) { c.Models = []string{"one.safetensors"} })
+	w.awaitServer(studio.ServerUp)
+	extra := w.another(simulator.Config{PreviewSize: 64, Models: []string{"two.safetensors"}})
+	id := w.add("extra", extra.URL())
+	w.shown(w.studio, "extra", "up", isUp)
+	for range 3 {
+		g := w.create(withModel("of two", "two.safetensors"))
+		if s := w.awaitStatus(g.ID, studio.Complete); s.Generation.Images[0].Server != "extra" {
+			t.Errorf("made by %s, which lacks the model", s.Generation.Images[0].Server)
+		}
+	}
+	waits := func(id uuid.UUID) { // and what comes after it does not
+		w.await(id, "waiting in words", func(s *studio.State) bool {
+			return s.Progress.Status == "No server has the model two.safetensors"
+		})
+		after := w.create(withModel("of one", "one.safetensors"))
+		w.awaitStatus(after.ID, studio.Complete)
+		if got := w.stored(id); got.Status != studio.Pending {
+			t.Errorf("what no server has the model of is %s", got.Status)
+		}
+	}
+	w.exec("UPDATE servers SET mode = 'paused' WHERE id = $1", id)
+	w.shown(w.studio, "extra", "paused", func(s studio.Server) bool { return s.Mode == studio.ModePaused })
+	g := w.create(withModel("of two", "two.safetensors"))
+	w.exec("UPDATE servers SET enabled = false, removed_at = now() WHERE id = $1", id)
+	waits(g.ID)
+	// One that was accepted before needs were stored is found out when its turn comes.
+	w.exec("UPDATE generations SET needs = '{}' WHERE id = $1", g.ID)
+	waits(g.ID)
+	w.exec("UPDATE servers SET enabled = true, removed_at = NULL, mode = 'active' WHERE id = $1", id)
+	w.awaitStatus(g.ID, studio.Complete)
+	for _, one := range w.comfy.Ledger().Posts() {
+		if one != 1 {
+			t.Error("a prompt was posted twice")
+		}
+	}
+}
+
+// With two servers idle, an image goes to the one that has its model loaded.
+func TestLoadedModelIsPreferred(t *testing.T) {
+	t.Parallel()
+	models := []string{"one.safetensors", "two.safetensors"}
+	w := open(t, func(w *workshop, c *simulator.Config) { c.Models = models; w.timing.Yield = 20 * time.Second })
+	w.awaitServer(studio.ServerUp)
+	extra := w.another(simulator.Config{PreviewSize: 64, Models: models})
+	w.add("extra", extra.URL())
+	w.shown(w.studio, "extra", "up", isUp)
+	w.exec(`UPDATE servers SET mode = CASE WHEN name = 'extra' THEN 'paused' ELSE 'active' END`)
+	w.shown(w.studio, "extra", "paused", func(s studio.Server) bool { return s.Mode == studio.ModePaused })
+	w.awaitStatus(w.create(withModel("first", models[0])).ID, studio.Complete)
+	w.exec(`UPDATE servers SET mode = CASE WHEN name = 'extra' THEN 'active' ELSE 'paused' END`)
+	w.shown(w.studio, "easel-1", "paused", func(s studio.Server) bool { return s.Mode == studio.ModePaused })
+	w.awaitStatus(w.create(withModel("second", models[1])).ID, studio.Complete)
+	w.exec(`UPDATE servers SET mode = 'active'`)
+	w.shown(w.studio, "easel-1", "active", func(s studio.Server) bool { return s.Mode == studio.ModeActive })
+	w.shown(w.studio, "extra", "active", func(s studio.Server) bool { return s.Mode == studio.ModeActive })
+	for i := range 6 {
+		want := []string{"easel-1", "extra"}[i%2]
+		g := w.create(withModel(fmt.Sprint("picture ", i), models[i%2]))
+		if s := w.awaitStatus(g.ID, studio.Complete); s.Generation.Images[0].Server != want {
+			t.Errorf("%s was made by %s, want %s, where it is loaded", models[i%2], s.Generation.Images[0].Server, want)
+		}
+	}
+}
+
+// No more images of one user are at work than the limit says, on all servers together, and never more than two of
+// ours inside one ComfyUI (P13).
+func TestLimits_P13(t *testing.T) {
+	t.Parallel()
+	w := open(t, stepping)
+	w.awaitServer(studio.ServerUp)
+	r := request("many")
+	r.TotalImages = 8
+	g := w.create(r)
+	w.atStep(1)
+	w.eventually("two inside", func() bool {
+		return w.count("SELECT count(*) FROM attempts WHERE state IN ('submitted', 'running')") == 2
+	})
+	w.stepper.Open()
+	w.awaitStatus(g.ID, studio.Complete)
+	w.once()
+	most := w.count(`SELECT coalesce(max(n), 0) FROM (
+		SELECT count(*) AS n FROM attempts a JOIN attempts b ON b.server_id = a.server_id
+			AND b.created_at <= a.created_at AND coalesce(b.finalizing_at, b.finished_at) > a.created_at
+		GROUP BY a.prompt_id) AS inside`)
+	if most > 2 {
+		t.Errorf("%d prompts were inside one ComfyUI", most)
+	}
+	w.stop()
+	w.running = 1
+	w.start()
+	again := w.create(r)
+	w.awaitStatus(again.ID, studio.Complete)
+	if most := w.count(`SELECT coalesce(max(n), 0) FROM (
+		SELECT count(*) AS n FROM attempts a JOIN attempts b ON b.generation_id = a.generation_id
+			AND b.created_at <= a.created_at AND b.finished_at > a.created_at
+		WHERE a.generation_id = $1 GROUP BY a.prompt_id) AS inside`, again.ID); most > 1 {
+		t.Errorf("%d images of one user were at work, want 1 at most", most)
+	}
+}
+
+// The next image is found fast however many wait.
+func TestPickAmongTenThousand(t *testing.T) {
+	t.Parallel()
+	w := office(t)
+	w.exec(`INSERT INTO generations (id, user_id, prompt, workflow, settings, request, total_images, images_left, origin)
+		SELECT gen_random_uuid(), '00000000-0000-7000-8000-000000000001', 'p', 'text-to-image', '{}', '', 1, 1, gen_random_uuid()
+		FROM generate_series(1, 10000)`)
+	w.exec("INSERT INTO images (generation_id, index, seed) SELECT id, 1, 1 FROM generations")
+	w.exec("ANALYZE generations, images")
+	rows, err := w.pool.Query(t.Context(), `EXPLAIN (ANALYZE, COSTS OFF)
+		SELECT next.* FROM users u CROSS JOIN LATERAL (
+			SELECT g.id, i.index FROM generations g JOIN images i ON i.generation_id = g.id AND i.status = 'pending'
+			WHERE g.user_id = u.id AND g.images_left > 0 AND g.cancel_requested_at IS NULL AND g.held_at IS NULL
+			  AND NOT g.needs && '{}'::text[]
+			ORDER BY g.priority DESC, g.rank, g.id, i.index LIMIT 16) next LIMIT 16`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var plan strings.Builder
+	for rows.Next() {
+		var line string
+		if err := rows.Scan(&line); err != nil {
+			t.Fatal(err)
+		}
+		plan.WriteString(line + "\n")
+	}
+	t.Log(plan.String())
+	if !strings.Contains(plan.String(), "generations_pick") {
+		t.Error("the queue is sorted instead of read in its order")
+	}
+}
