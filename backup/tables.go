@@ -10,8 +10,8 @@ import (
 )
 
 // unkept are tables whose rows mean nothing elsewhere: the version of the schema is in the
-// manifest, and events are bells that have rung.
-var unkept = []string{"goose_db_version", "events"}
+// manifest, events are bells that have rung, and instances live elsewhere.
+var unkept = []string{"goose_db_version", "events", "instances"}
 
 // readTables lists the tables that are kept, each after those that it refers to. Tables that
 // Postgres itself does not keep over a crash are left out, and columns that it computes.

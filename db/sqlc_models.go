@@ -95,6 +95,11 @@ type Image struct {
 	Overtaken    int32
 }
 
+type Instance struct {
+	ID     uuid.UUID
+	SeenAt time.Time
+}
+
 type Output struct {
 	PromptID     uuid.UUID
 	NodeID       string

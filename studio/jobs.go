@@ -78,6 +78,7 @@ func (s *Studio) newRiver() (*river.Client[pgx.Tx], error) {
 	}
 	return river.NewClient(riverpgxv5.New(s.pool), &river.Config{
 		Schema:  riverSchema,
+		ID:      s.config.Instance.String(), // whose jobs they are: see takeUpJobs
 		Workers: workers,
 		Queues: map[string]river.QueueConfig{
 			river.QueueDefault: {MaxWorkers: jobsAtOnce},
@@ -100,10 +101,9 @@ func (s *Studio) newRiver() (*river.Client[pgx.Tx], error) {
 
 // runRiver works jobs until ctx ends.
 func (s *Studio) runRiver(ctx context.Context) error {
-	if s.config.Sole {
-		if !s.persist(ctx, "take up jobs", s.reclaim) {
-			return nil
-		}
+	// Who works on a job must be known to be alive, before and after.
+	if s.config.Sole && !s.persist(ctx, "take up jobs", s.reclaim) || !s.persist(ctx, "give a sign of life", s.giveSign) {
+		return nil
 	}
 	// River's own context must outlive ours: with it ended, jobs are cut off in the middle. It does
 	// not start while the database is away, which must not end us.
@@ -127,6 +127,7 @@ func (s *Studio) runRiver(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("studio: stop jobs: %w", err)
 	}
+	s.leavePresence(ctx)
 	return nil
 }
 
@@ -134,8 +135,7 @@ func (s *Studio) runRiver(ctx context.Context) error {
 // rescueAfter before it does that, since others may be at them; here there are no others, and
 // somebody looks at "Storing" all the while.
 func (s *Studio) reclaim(ctx context.Context) error {
-	tag, err := s.pool.Exec(ctx, "UPDATE "+riverSchema+".river_job SET state = 'available', scheduled_at = now() "+
-		"WHERE state = 'running' AND kind = ANY($1)", []string{finalizeArgs{}.Kind(), webhookArgs{}.Kind()})
+	tag, err := s.pool.Exec(ctx, "UPDATE "+riverSchema+".river_job SET state = 'available', scheduled_at = now() WHERE state = 'running'")
 	if n := tag.RowsAffected(); n > 0 {
 		s.logger.InfoContext(ctx, "jobs of a killed process taken up", "count", n)
 	}
@@ -178,7 +178,7 @@ func (w *tidier) Work(ctx context.Context, job *river.Job[tidyArgs]) error {
 	switch job.Args.What {
 	case tidyEvents:
 		_, err := s.queries.EventsPrune(ctx)
-		return errors.Join(err, s.queries.PreviewsPrune(ctx))
+		return errors.Join(err, s.queries.PreviewsPrune(ctx), s.queries.InstancesPrune(ctx))
 	case tidyUnfinished:
 		return s.refinalize(ctx)
 	case tidyWebhooks:

@@ -271,6 +271,7 @@ func (s *Studio) run(ctx context.Context) error {
 		g.Go(func() error { return s.hub.run(ctx) })
 		g.Go(func() error { return s.hub.keepFresh(ctx) })
 		g.Go(func() error { return s.runRiver(ctx) })
+		g.Go(func() error { return s.present(ctx) })
 		g.Go(func() error { return s.roster.run(ctx) })
 		return nil
 	})
