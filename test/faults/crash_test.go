@@ -20,7 +20,7 @@ const clients = 16
 // endPatience is how long what is left may take once nothing is broken any more.
 const endPatience = 10 * time.Minute
 
-// Everything is killed at random while many ask: Easels, ComfyUIs, Postgres, Redis (P02 to P08,
+// Everything is killed at random while many ask: Easels, ComfyUIs, Postgres, the bus (P02 to P08,
 // P15). What was acknowledged ends, and every picture is whole.
 func TestCrash(t *testing.T) {
 	t.Parallel()
@@ -89,14 +89,19 @@ func newRun(t *testing.T) *run {
 			return !strings.HasPrefix(line, "{") || strings.Contains(line, `"lease `) || strings.Contains(line, `"level":"ERROR"`)
 		},
 	}
-	var redis *harness.Redis
-	if *bus == "redis" {
-		redis = harness.StartRedis(t)
-		scale.Bus = redis.URL()
+	var between broker
+	switch *bus {
+	case "redis":
+		between = harness.StartRedis(t)
+	case "nats":
+		between = startNATS(t)
+	}
+	if between != nil {
+		scale.Bus = between.URL()
 	}
 	in := harness.StartInstallation(t, scale)
 	r := &run{t: t, in: in, ledger: harness.NewLedger(t, in), began: time.Now()}
-	r.nemesis = newNemesis(t, in, redis, rand.New(rand.NewPCG(*seed, 0)))
+	r.nemesis = newNemesis(t, in, between, rand.New(rand.NewPCG(*seed, 0)))
 	r.ctx, r.late = context.WithCancel(t.Context())
 	t.Cleanup(r.late)
 	return r

@@ -23,7 +23,7 @@ var (
 	generations = flag.Int("generations", 120, "generations of TestCrash")
 	kills       = flag.Int("kills", 10, "deaths of TestCrash")
 	soak        = flag.Duration("soak", 0, "how long TestSoak goes on; 0: it is left out")
-	bus         = flag.String("bus", "", "EASEL_BUS of TestCrash and TestSoak; redis: a server of their own")
+	bus         = flag.String("bus", "", "EASEL_BUS of TestCrash and TestSoak; redis, nats: with a server of their own")
 	seed        = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of what happens when in TestCrash and TestSoak")
 )
 

@@ -16,15 +16,23 @@ import (
 type nemesis struct {
 	t      *testing.T
 	in     *harness.Installation
-	redis  *harness.Redis // nil: the bus is Postgres
+	broker broker // nil: the bus is Postgres
 	random *rand.Rand
 
 	did    map[string]int
 	deaths [][]time.Time // of each Easel
 }
 
-func newNemesis(t *testing.T, in *harness.Installation, redis *harness.Redis, random *rand.Rand) *nemesis {
-	return &nemesis{t: t, in: in, redis: redis, random: random, did: make(map[string]int), deaths: make([][]time.Time, len(in.Easels))}
+func newNemesis(t *testing.T, in *harness.Installation, b broker, random *rand.Rand) *nemesis {
+	return &nemesis{t: t, in: in, broker: b, random: random, did: make(map[string]int), deaths: make([][]time.Time, len(in.Easels))}
+}
+
+// broker is a bus that is a server of its own.
+type broker interface {
+	URL() string
+	Kill()
+	Start() error
+	Freeze(on bool)
 }
 
 // deed breaks something for a while; it returns when it is whole again.
@@ -42,14 +50,14 @@ var deadly = []deed{
 	{"ComfyUI killed", (*nemesis).killComfyUI},
 	{"ComfyUI killed", (*nemesis).killComfyUI},
 	{"Postgres killed", (*nemesis).killPostgres},
-	{"Redis killed", (*nemesis).killRedis},
+	{"bus killed", (*nemesis).killBroker},
 }
 
 var harmful = []deed{
 	{"Easel frozen", (*nemesis).freezeEasel},
 	{"Postgres restarted", func(n *nemesis) error { return n.in.Postgres.Restart() }},
 	{"Postgres frozen", (*nemesis).freezePostgres},
-	{"Redis frozen", (*nemesis).freezeRedis},
+	{"bus frozen", (*nemesis).freezeBroker},
 	{"way to Postgres cut", (*nemesis).cutRoad},
 	{"way to Postgres stalled", (*nemesis).stallRoad},
 	{"way to ComfyUI cut", (*nemesis).cutLink},
@@ -63,7 +71,7 @@ var harmful = []deed{
 func (n *nemesis) strike(list []deed) {
 	n.t.Helper()
 	d := list[n.random.IntN(len(list))]
-	if strings.HasPrefix(d.name, "Redis") && n.redis == nil {
+	if strings.HasPrefix(d.name, "bus") && n.broker == nil {
 		d = list[0]
 	}
 	n.did[d.name]++
@@ -131,10 +139,10 @@ func (n *nemesis) killComfyUI() error {
 
 func (n *nemesis) killPostgres() error { return n.in.Postgres.Kill() }
 
-func (n *nemesis) killRedis() error {
-	n.redis.Kill()
+func (n *nemesis) killBroker() error {
+	n.broker.Kill()
 	n.pause(2 * time.Second)
-	return n.redis.Start()
+	return n.broker.Start()
 }
 
 func (n *nemesis) freezePostgres() error {
@@ -145,10 +153,10 @@ func (n *nemesis) freezePostgres() error {
 	return n.in.Postgres.Freeze(false)
 }
 
-func (n *nemesis) freezeRedis() error {
-	n.redis.Freeze(true)
+func (n *nemesis) freezeBroker() error {
+	n.broker.Freeze(true)
 	n.pause(20 * time.Second)
-	n.redis.Freeze(false)
+	n.broker.Freeze(false)
 	return nil
 }
 
