@@ -106,7 +106,7 @@ func TestNotComfyUI(t *testing.T) {
 		return states["real"].State == "up" && states["html"].State == "not_comfyui" && states["login"].State == "not_comfyui"
 	}
 	harness.Eventually(t, "is each server known for what it is", settled, func() string { return fmt.Sprintf("%+v", serverStates(t, e)) })
-	if _, page := e.Get("/servers"); !contains(page, "Something else than ComfyUI answers there") {
+	if _, page := e.Get("/servers"); !contains(page, "Not a ComfyUI") {
 		t.Errorf("/servers does not say so:\n%s", page)
 	}
 	for range 4 {

@@ -85,7 +85,7 @@ func TestFault24_PublishLoopStalled(t *testing.T) {
 		r.AwaitStatus(id, "complete")
 	}
 	r.awaitServer("stalled")
-	if _, page := r.Get("/servers"); !contains(page, "Answers, but its events do not arrive") {
+	if _, page := r.Get("/servers"); !contains(page, "It answers, but its events do not arrive") {
 		t.Errorf("/servers does not say that events do not arrive:\n%s", page)
 	}
 	r.comfy.Faults().StallEvents(false)
