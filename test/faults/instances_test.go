@@ -171,12 +171,16 @@ func TestFault08_OwnerFrozenAndBack(t *testing.T) {
 	checkOnce(t, in, 2)
 }
 
-// All instances start in the same moment: each server has one owner, and no fence was given twice.
+// All instances start in the same moment, on an empty database: each migration runs once (P24), each server has
+// one owner (P04, P09), and no fence was given twice.
 func TestFault09_AllStartAtOnce(t *testing.T) {
 	t.Parallel()
 	in := harness.StartInstallation(t, harness.Scale{Instances: 3, Servers: 3, ComfyUI: simulator.Config{PreviewSize: 64}})
 	for _, e := range in.Easels {
 		e.Stop()
+	}
+	if _, err := in.Pool.Exec(t.Context(), "DROP SCHEMA public, river CASCADE; CREATE SCHEMA public"); err != nil {
+		t.Fatal(err)
 	}
 	var starting sync.WaitGroup
 	for i, e := range in.Easels {
@@ -189,6 +193,9 @@ func TestFault09_AllStartAtOnce(t *testing.T) {
 	starting.Wait()
 	if t.Failed() {
 		return
+	}
+	if n := in.Count("SELECT count(*) - count(DISTINCT version_id) FROM goose_db_version"); n != 0 {
+		t.Errorf("%d migrations ran more than once", n)
 	}
 	for n := range 3 {
 		in.AwaitOwner(fmt.Sprint("gpu", n+1), func(int) bool { return true })
