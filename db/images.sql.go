@@ -331,6 +331,20 @@ func (q *Queries) ServerIdle(ctx context.Context, arg ServerIdleParams) (bool, e
 	return exists, err
 }
 
+const serversAnswer = `-- name: ServersAnswer :one
+SELECT EXISTS (
+    SELECT FROM servers s
+    WHERE s.id = ANY($1::uuid[]) AND s.enabled AND s.mode = 'active' AND s.state IN ('up', 'stalled') AND s.lease_until > now())
+`
+
+// ServersAnswer says whether one of the servers answers and takes work.
+func (q *Queries) ServersAnswer(ctx context.Context, ids []uuid.UUID) (bool, error) {
+	row := q.db.QueryRow(ctx, serversAnswer, ids)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
+}
+
 const userRunning = `-- name: UserRunning :one
 SELECT count(*) FROM generations g JOIN images i ON i.generation_id = g.id
 WHERE g.user_id = $1 AND g.status = 'generating' AND i.status = 'generating'

@@ -73,6 +73,12 @@ SELECT EXISTS (
       AND s.lease_until > now() AND coalesce(s.capabilities -> 'loaded', '[]') @> to_jsonb(@models::text[])
       AND NOT EXISTS (SELECT FROM attempts a WHERE a.server_id = s.id AND a.state IN ('submitting', 'submitted', 'running')));
 
+-- ServersAnswer says whether one of the servers answers and takes work.
+-- name: ServersAnswer :one
+SELECT EXISTS (
+    SELECT FROM servers s
+    WHERE s.id = ANY(@ids::uuid[]) AND s.enabled AND s.mode = 'active' AND s.state IN ('up', 'stalled') AND s.lease_until > now());
+
 -- ImagePick locks an image that still waits. One that another supervisor is picking is skipped: no row. Losses count
 -- attempts that vanished after they were sent; crashes, those that were running.
 -- name: ImagePick :one

@@ -60,6 +60,29 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+func TestDecideUnanswered(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name      string
+		a         life
+		elsewhere bool
+		do        action
+		reason    string
+	}{
+		{"nobody else can run it", life{State: attemptRunning}, false, wait, ""},
+		{"another can", life{State: attemptRunning}, true, endLost, lossUnreachable},
+		{"ran at a crash before", life{State: attemptRunning, Losses: 1, Crashes: 1}, true, endGone, codeCrashes},
+		{"waited there", life{State: attemptSubmitted, Losses: 1, Crashes: 1}, true, endLost, lossUnreachable},
+		{"third loss", life{State: attemptSubmitted, Losses: 2}, true, endGone, codeLost},
+		{"cancelled", life{State: attemptRunning, Cancel: true}, false, endCancelled, ""},
+	} {
+		v := decideUnanswered(test.a, test.elsewhere)
+		if v.Do != test.do || v.Code != test.reason && v.Reason != test.reason || v.Watch != (v.Do != wait) {
+			t.Errorf("%s: %+v, want %d %s", test.name, v, test.do, test.reason)
+		}
+	}
+}
+
 // model is a ComfyUI that may lose, delay and end a prompt at any time, as far as one prompt sees.
 type model struct {
 	state   comfy.State

@@ -58,7 +58,7 @@ func (f *follower) run(ctx context.Context) error {
 	note := time.NewTicker(f.hold.studio.timing.NoteStep)
 	defer note.Stop()
 	if !f.look.Load() {
-		timer.Reset(f.rest(comfy.Lookup{}, nil))
+		timer.Reset(f.rest(comfy.Lookup{}))
 	}
 	for {
 		var due bool
@@ -133,8 +133,10 @@ func (f *follower) inspect(ctx context.Context) (over bool, next time.Duration, 
 			return true, 0, nil
 		}
 		h.logger.Debug("could not look a prompt up", "prompt_id", f.promptID, "err", err)
-		return false, f.rest(found, err), nil // says nothing about the prompt
+		over, err := f.act(ctx, f.unanswered(ctx)) // nothing was said about the prompt
+		return over, h.studio.timing.FastPoll, err
 	}
+	h.answered(time.Now())
 	f.found()
 	if found.State == comfy.Running && f.missed.Swap(false) {
 		h.tracker.Resumed(f.promptID)
@@ -151,7 +153,20 @@ func (f *follower) inspect(ctx context.Context) (over bool, next time.Duration, 
 	if over, err = f.act(ctx, v); over || err != nil {
 		return over, 0, err
 	}
-	return false, f.rest(found, nil), nil
+	return false, f.rest(found), nil
+}
+
+// unanswered is what follows when the server cannot be asked.
+func (f *follower) unanswered(ctx context.Context) verdict {
+	h := f.hold
+	if h.silence(time.Now()) < h.studio.timing.Abandon {
+		return verdict{}
+	}
+	elsewhere, err := h.runsElsewhere(ctx, f.generation)
+	if err != nil && ctx.Err() == nil {
+		h.logger.Warn("could not find out who else can run a prompt", "prompt_id", f.promptID, "err", err)
+	}
+	return decideUnanswered(f.life, elsewhere)
 }
 
 // found lets go of the server's picking, which waits until everything that was taken over is
@@ -165,12 +180,10 @@ func (f *follower) found() {
 }
 
 // rest is how long to wait for a message before looking again.
-func (f *follower) rest(found comfy.Lookup, err error) time.Duration {
+func (f *follower) rest(found comfy.Lookup) time.Duration {
 	h, t := f.hold, f.hold.studio.timing
 	s, _ := h.tracker.Snapshot(f.promptID)
 	switch {
-	case err != nil:
-		return t.FastPoll
 	case f.life.Absent > 0: // look again when it may be believed
 		return max(t.AbsentGap, time.Until(f.life.Posted.Add(t.Settle)))
 	case found.State == comfy.Succeeded, s.Ended, f.life.Cancel:

@@ -122,18 +122,34 @@ func decideAbsent(a life, now time.Time, t Timing) (life, verdict) {
 			Do: endFailed, Code: codeRejected, Watch: true,
 			Message: "ComfyUI could not handle this workflow. Its own log says why.",
 		}
+	}
+	return a, lost(a, lossAbsent)
+}
+
+// decideUnanswered is what follows when a server has answered nothing for Timing.Abandon. elsewhere says whether
+// another could run it now: if not, it is best off where it is, for the server may come back with it.
+func decideUnanswered(a life, elsewhere bool) verdict {
+	switch {
+	case a.Cancel:
+		return verdict{Do: endCancelled, Watch: true}
+	case !elsewhere:
+		return verdict{}
+	}
+	return lost(a, lossUnreachable)
+}
+
+// lost gives an attempt up: the image goes back into the queue, unless that has happened too often.
+func lost(a life, reason string) verdict {
+	switch {
 	case a.State == attemptRunning && a.Crashes+1 >= maxCrashes:
-		return a, verdict{
-			Do: endGone, Reason: lossAbsent, Code: codeCrashes, Watch: true,
-			Message: crashesWords,
-		}
+		return verdict{Do: endGone, Reason: reason, Code: codeCrashes, Watch: true, Message: crashesWords}
 	case a.Losses+1 >= maxLosses:
-		return a, verdict{
-			Do: endGone, Reason: lossAbsent, Code: codeLost, Watch: true,
-			Message: fmt.Sprintf("It vanished from ComfyUI's queue %d times; it is not tried again.", maxLosses),
+		return verdict{
+			Do: endGone, Reason: reason, Code: codeLost, Watch: true,
+			Message: fmt.Sprintf("It was lost in ComfyUI %d times; it is not tried again.", maxLosses),
 		}
 	}
-	return a, verdict{Do: endLost, Reason: lossAbsent, Watch: true}
+	return verdict{Do: endLost, Reason: reason, Watch: true}
 }
 
 // decideSucceeded takes the files that history names. An entry without any is read once more: it

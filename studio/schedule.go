@@ -107,6 +107,19 @@ func (h *hold) yields(ctx context.Context, q *db.Queries, c db.ImageCandidatesRo
 	return true, nil
 }
 
+// runsElsewhere reports whether another server answers, takes work, and can run a generation.
+func (h *hold) runsElsewhere(ctx context.Context, generation uuid.UUID) (bool, error) {
+	g, ok := h.studio.hub.generation(generation)
+	if !ok {
+		return false, nil
+	}
+	others := h.studio.forms.able(g.needs, h.server.ID)
+	if len(others) == 0 {
+		return false, nil
+	}
+	return db.One(h.studio.queries.ServersAnswer(ctx, others))
+}
+
 // imageKey names an image.
 type imageKey struct {
 	generation uuid.UUID

@@ -19,6 +19,7 @@ import (
 // while it runs, no client of that ComfyUI gets its events.
 func (h *hold) onMessage(m comfy.Message) {
 	now := time.Now()
+	h.answered(now)
 	if h.pulse.hear(m, now) {
 		h.logger.Info("events arrive again")
 		ring(h.examine) // to be shown at once
@@ -133,6 +134,7 @@ func (h *hold) look(ctx context.Context) {
 		h.store(ctx)
 		return
 	}
+	h.answered(time.Now())
 	// A model that was put into its folder shows only in a new reading.
 	if connected && (!h.looked.Load() || time.Since(h.learned) >= h.studio.timing.Learn) {
 		h.learn(ctx)

@@ -81,6 +81,8 @@ type Timing struct {
 
 	Yield time.Duration // 500 ms: an image is left to a server that suits it better for so long
 
+	Abandon time.Duration // 5 min without an answer: what is inside a server goes to others that can run it
+
 	StatusWithin time.Duration // 5 s after a POST a status must arrive, else the socket is dead
 	Silence      time.Duration // 30 s without an event while something of ours runs: it is silent
 	StalledRetry time.Duration // 5 min between two tries to mend a stalled socket
@@ -113,6 +115,7 @@ func (t Timing) withDefaults() Timing {
 		LatePoll:     cmp.Or(t.LatePoll, 10*time.Second),
 		NoteStep:     cmp.Or(t.NoteStep, 5*time.Second),
 		Yield:        cmp.Or(t.Yield, 500*time.Millisecond),
+		Abandon:      cmp.Or(t.Abandon, 5*time.Minute),
 		StatusWithin: cmp.Or(t.StatusWithin, 5*time.Second),
 		Silence:      cmp.Or(t.Silence, 30*time.Second),
 		StalledRetry: cmp.Or(t.StalledRetry, 5*time.Minute),

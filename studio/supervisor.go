@@ -102,6 +102,7 @@ func (v *supervisor) supervise(ctx context.Context, l *lease) {
 	h := &hold{
 		supervisor: v, lease: l,
 		examine: make(chan struct{}, 1), late: make(chan struct{}, 1), tell: make(chan struct{}, 1),
+		heard: time.Now(), // it is given time
 	}
 	err := h.run(ctx)
 	if errors.Is(err, errLeaseLost) {
@@ -147,6 +148,7 @@ type hold struct {
 	mu      sync.Mutex // guards all below
 	backoff time.Duration
 	paused  time.Time // no picking until then
+	heard   time.Time // the server has answered, or sent something
 }
 
 // run takes over what is under way, connects, and only then picks. It returns when ctx has ended
@@ -297,6 +299,20 @@ func (h *hold) accepted() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.backoff = 0
+}
+
+// answered notes that the server is there.
+func (h *hold) answered(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.heard = now
+}
+
+// silence is for how long nothing has come from the server.
+func (h *hold) silence(now time.Time) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return now.Sub(h.heard)
 }
 
 // takeOver reads what may be inside the server, from before a restart or from another owner, and
