@@ -89,7 +89,7 @@ func nearBus(word string, known []string, suffix string) string {
 
 // openBus makes the bus; nil is the database's own. The name of the installation keeps those apart that share
 // a server.
-func (a *App) openBus(ctx context.Context) (studio.Bus, error) {
+func (a *App) openBus(ctx context.Context, patience *patience) (studio.Bus, error) {
 	address := a.config.Bus
 	if address == busPostgres {
 		return nil, nil //nolint:nilnil // the studio's default
@@ -98,11 +98,14 @@ func (a *App) openBus(ctx context.Context) (studio.Bus, error) {
 		return new(studio.MemoryNet).NewBus(), nil
 	}
 	queries := db.New(a.pool)
-	installation, err := queries.Installation(ctx)
-	if err == nil && installation == "" { // another instance was making it
+	var installation string
+	if err := patience.try(ctx, func(ctx context.Context) (err error) {
 		installation, err = queries.Installation(ctx)
-	}
-	if err != nil {
+		if err == nil && installation == "" { // another instance was making it
+			installation, err = queries.Installation(ctx)
+		}
+		return err
+	}); err != nil {
 		return nil, fmt.Errorf("read the name of the installation: %w", err)
 	}
 	if strings.HasPrefix(string(address), "redis") {

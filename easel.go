@@ -87,18 +87,19 @@ func New(ctx context.Context, config Config) (_ *App, err error) {
 	if err := a.checkStorage(ctx); err != nil {
 		return nil, err
 	}
-	if err := a.openDatabase(ctx); err != nil {
+	patience := newPatience(a.logger)
+	if err := a.openDatabase(ctx, patience); err != nil {
 		return nil, err
 	}
 	secret, err := config.webhookSecret()
 	if err != nil {
 		return nil, fmt.Errorf("secret key: %w", err)
 	}
-	servers, err := a.findServers(ctx)
+	servers, err := a.findServers(ctx, patience)
 	if err != nil {
 		return nil, err
 	}
-	bus, err := a.openBus(ctx)
+	bus, err := a.openBus(ctx, patience)
 	if err != nil {
 		return nil, err
 	}
@@ -127,8 +128,11 @@ func New(ctx context.Context, config Config) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	schema, _, err := db.SchemaVersion(ctx, a.pool)
-	if err != nil {
+	var schema int64
+	if err := patience.try(ctx, func(ctx context.Context) (err error) {
+		schema, _, err = db.SchemaVersion(ctx, a.pool)
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	a.site, err = handlers.New(handlers.Config{
@@ -177,7 +181,7 @@ func (c *Config) complete() error {
 	return c.check()
 }
 
-func (a *App) openDatabase(ctx context.Context) error {
+func (a *App) openDatabase(ctx context.Context, patience *patience) error {
 	address := string(a.config.DatabaseURL)
 	if address == "" {
 		postgres, err := embedded.Start(ctx, embedded.Config{
@@ -195,15 +199,16 @@ func (a *App) openDatabase(ctx context.Context) error {
 	if a.config.Bus != busPostgres {
 		open = db.OpenQuiet
 	}
-	pool, err := open(ctx, address)
-	if err != nil {
+	if err := patience.try(ctx, func(ctx context.Context) (err error) {
+		a.pool, err = open(ctx, address)
+		return err
+	}); err != nil {
 		return fmt.Errorf("open the database: %w", err)
 	}
-	a.pool = pool
-	if err := db.Migrate(ctx, pool); err != nil {
+	if err := patience.try(ctx, func(ctx context.Context) error { return db.Migrate(ctx, a.pool) }); err != nil {
 		return fmt.Errorf("migrate the database: %w", err)
 	}
-	if err := studio.Migrate(ctx, pool); err != nil {
+	if err := patience.try(ctx, func(ctx context.Context) error { return studio.Migrate(ctx, a.pool) }); err != nil {
 		return fmt.Errorf("migrate the job queue: %w", err)
 	}
 	return nil
@@ -211,13 +216,16 @@ func (a *App) openDatabase(ctx context.Context) error {
 
 // findServers is the configured list, else a ComfyUI in one of its usual places, else the demo,
 // which nobody needs who has added a server on the page of servers.
-func (a *App) findServers(ctx context.Context) ([]studio.ServerConfig, error) {
+func (a *App) findServers(ctx context.Context, patience *patience) ([]studio.ServerConfig, error) {
 	configured, err := a.config.Servers()
 	if err != nil {
 		return nil, err
 	}
-	added, err := studio.AddedServers(ctx, a.pool)
-	if err != nil {
+	var added []string
+	if err := patience.try(ctx, func(ctx context.Context) (err error) {
+		added, err = studio.AddedServers(ctx, a.pool)
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	if len(configured) == 0 && !a.config.NoDemo {
