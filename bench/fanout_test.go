@@ -33,7 +33,7 @@ const (
 	stepEvery  = 100 * time.Millisecond
 )
 
-// BenchmarkFanout sends 20 steps at 10 a second to many watchers of one generation: through
+// BenchmarkFanout (P12) sends 20 steps at 10 a second to many watchers of one generation: through
 // Easel, and through the bare loop. p50 and p99 are from the moment ComfyUI's step is handed to
 // the WebSocket to the moment a watcher has read it, all on this machine.
 func BenchmarkFanout(b *testing.B) {

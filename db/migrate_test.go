@@ -56,7 +56,7 @@ func TestMigrate(t *testing.T) {
 	}
 }
 
-// Instances that start together run each migration once, and all of them find it done.
+// Instances that start together run each migration once, and all of them find it done (P24).
 func TestMigrateAtOnce(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.New(t, dbtest.Empty())

@@ -9,7 +9,7 @@ import (
 	"easel/studio"
 )
 
-// What waits in our own queue ends with the request.
+// What waits in our own queue ends with the request (P14).
 func TestCancelQueued(t *testing.T) {
 	t.Parallel()
 	w := open(t)
@@ -28,7 +28,7 @@ func TestCancelQueued(t *testing.T) {
 	}
 }
 
-// What runs is shown as cancelling until ComfyUI has confirmed, and nothing else is stopped.
+// What runs is shown as cancelling until ComfyUI has confirmed, and nothing else is stopped (P14).
 func TestCancelRunning(t *testing.T) {
 	t.Parallel()
 	w := open(t, stepping)

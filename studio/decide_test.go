@@ -102,7 +102,7 @@ func (m *model) read(now time.Time) comfy.Lookup {
 }
 
 // Whatever ComfyUI does and whenever it is looked at: a prompt is given up only when it cannot
-// run any more, nothing is decided twice, and once the faults are over every attempt ends.
+// run any more (P07), nothing is decided twice, and once the faults are over every attempt ends.
 func TestDecideProperties(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

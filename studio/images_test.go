@@ -44,7 +44,7 @@ func TestSeveralImages(t *testing.T) {
 	w.once()
 }
 
-// No more than two prompts of ours are inside one ComfyUI, whatever waits.
+// No more than two prompts of ours are inside one ComfyUI, whatever waits (P13).
 func TestInflight(t *testing.T) {
 	t.Parallel()
 	w := open(t, stepping)

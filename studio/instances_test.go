@@ -8,7 +8,7 @@ import (
 	"easel/studio"
 )
 
-// A stale owner changes no row: its fence is not the lease's any more.
+// A stale owner changes no row (P10): its fence is not the lease's any more.
 func TestStaleOwner(t *testing.T) {
 	t.Parallel()
 	w := open(t, stepping)

@@ -444,6 +444,8 @@ func (w *modelWorld) check(images []modelImage, attempts []modelAttempt) {
 	}
 }
 
+// The pure parts together against a world that loses, repeats and restarts: P03, P04, P05, P06, P07, P08, P13 and
+// P14 hold at every step.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	for range 20 { // times the hundred runs of a Check: what takes three crashes is rare

@@ -6,7 +6,7 @@ import (
 	"easel/studio"
 )
 
-// The schema itself refuses what must never be, whoever writes.
+// The schema itself refuses what must never be, whoever writes: another end (P03), two live attempts (P04).
 func TestSchemaHolds(t *testing.T) {
 	t.Parallel()
 	w := open(t)

@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// What Easel does not understand it leaves alone, to the last byte, and says what it is.
+// What Easel does not understand it leaves alone, to the last byte, and says what it is (P22).
 func TestStrangeData(t *testing.T) {
 	t.Parallel()
 	dir := madeBefore(t)

@@ -20,8 +20,9 @@ const clients = 16
 // endPatience is how long what is left may take once nothing is broken any more.
 const endPatience = 10 * time.Minute
 
-// Everything is killed at random while many ask: Easels, ComfyUIs, Postgres, the bus (P02 to P08,
-// P15). What was acknowledged ends, and every picture is whole.
+// Everything is killed at random while many ask: Easels, ComfyUIs, Postgres, the bus. What was acknowledged ends
+// (P02), as was told before (P03), with whole pictures (P06); no image had two live attempts (P04), no prompt was
+// posted twice (P05), nothing was interrupted without a name (P16).
 func TestCrash(t *testing.T) {
 	t.Parallel()
 	r := newRun(t)

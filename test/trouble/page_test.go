@@ -153,7 +153,7 @@ func watchNumber(t *testing.T, tab *browser.Tab, id string) func() {
 	}
 }
 
-// Easel itself is away: the page says so, and is right soon after it is back.
+// Easel itself is away: the page says so, and is right soon after it is back (P17).
 func TestPageWhileEaselRestarts(t *testing.T) {
 	t.Parallel()
 	r := open(t)
