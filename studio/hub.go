@@ -246,6 +246,29 @@ func (h *hub) invalidate(id uuid.UUID, rev int64) {
 	h.spoil(id)
 }
 
+// suspect has a generation read anew because a bell says that it was changed to revision rev, or that it is gone.
+// False if too much is waiting to be read already.
+func (h *hub) suspect(id uuid.UUID, rev int64, gone bool) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r, known := h.records[id]
+	switch {
+	case gone && !known && !h.shows(id):
+		return true
+	case !gone && (known && r.generation.Rev >= rev || !known && h.past.knows(id, rev)):
+		return true
+	case len(h.stale) >= mostStale:
+		return false
+	}
+	h.spoil(id)
+	return true
+}
+
+// shows reports whether a generation is among the newest pictures; mu is held.
+func (h *hub) shows(id uuid.UUID) bool {
+	return slices.ContainsFunc(h.recent, func(s *State) bool { return s.Generation.ID == id })
+}
+
 // follow connects a prompt_id with the generation whose progress it is.
 func (h *hub) follow(promptID string, generation uuid.UUID, image int, from source) {
 	h.mu.Lock()

@@ -83,7 +83,7 @@ func (h *hub) relayed(list []relayed, at time.Time) {
 	for i := range list {
 		p := &list[i]
 		t, known, ok := h.elsewhere(p.Generation, p.Progress.PromptID)
-		if !ok || p.Image < 1 || p.Image > len(h.records[p.Generation].generation.Images) {
+		if !ok || p.Image < 1 || p.Image > len(h.records[p.Generation].generation.Images) || !p.hold() || !known && h.full(p) {
 			continue
 		}
 		p.Progress.Preview = t.progress.Preview
@@ -118,7 +118,23 @@ func (h *hub) elsewhere(generation uuid.UUID, promptID string) (t *told, known, 
 		return &told{}, false, true
 	}
 	t, ok = present.source.(*told)
-	return t, true, ok
+	return t, true, ok && present.generation == generation
+}
+
+// full: as many prompts were told of as a generation can have, and this is none that the database knows; mu is held.
+// A prompt is told of before its bell is heard, so that there may be some which are not known yet.
+func (h *hub) full(p *relayed) bool {
+	images := h.records[p.Generation].generation.Images
+	if images[p.Image-1].PromptID == p.Progress.PromptID {
+		return false
+	}
+	n := 0
+	for _, t := range h.tracked {
+		if t.generation == p.Generation {
+			n++
+		}
+	}
+	return n >= 2*len(images)+mostUnsure
 }
 
 // followedElsewhere reports whether an image is at work on a server that another instance supervises.

@@ -11,12 +11,18 @@ import (
 	"easel/db"
 )
 
-// noticed takes in what somebody has changed. What this instance has changed it knows already.
+// noticed takes in a bell. What this instance has changed it knows already; all else is looked up, so that a bell
+// that lies costs a reading.
 func (s *Studio) noticed(n notice) {
-	if n.Origin == s.config.Instance && n.Kind == bellChanged {
-		return
+	switch {
+	case n.Origin == s.config.Instance && n.Kind == bellChanged:
+	case n.Kind == bellChanged || n.Kind == bellDeleted:
+		if !s.hub.suspect(n.Generation, n.Rev, n.Kind == bellDeleted) {
+			ring(s.relay.behind) // there is no room for more: it is in the events as well
+		}
+	default:
+		s.learned(n.Kind, n.Generation, n.Rev)
 	}
-	s.learned(n.Kind, n.Generation, n.Rev)
 }
 
 // learned takes in a change that is in the database, whoever made it. One that is known does no harm.

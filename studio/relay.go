@@ -84,6 +84,9 @@ const (
 	mostPeers    = 1000
 	batchBytes   = 6000 // of progress in one message: it must fit a NOTIFY with what is around it
 	mostTitle    = 120  // characters of a node's title
+	mostSteps    = 1_000_000
+	mostStepTime = time.Hour
+	mostUnsure   = 8 // prompts told of beyond two for each image of a generation
 	mostLinger   = 500
 	previewWant  = 20 * time.Second // a preview that was asked for once is asked for again soon
 	deafFailures = 2

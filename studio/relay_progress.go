@@ -37,8 +37,7 @@ func (r *relay) sendProgress(ctx context.Context, now time.Time) (next time.Dura
 	batch, size := []relayed(nil), 0
 	for _, p := range r.hub.ours(due) {
 		p.Progress.Preview = nil
-		p.Progress.NodeTitle = shorten(p.Progress.NodeTitle, mostTitle)
-		p.Progress.Node, p.Progress.NodeClass = shorten(p.Progress.Node, mostTitle), shorten(p.Progress.NodeClass, mostTitle)
+		p.shorten()
 		raw, err := json.Marshal(p)
 		if err != nil {
 			continue // a fraction that is no number: nothing to tell
@@ -84,6 +83,37 @@ func (r *relay) due(now time.Time) (prompts []string, next time.Duration) {
 	return prompts, next
 }
 
+// hold makes of what was told something that a tracker could have said: words of a bearable length, steps
+// within their number, and no 100 % while a sampler is at work. False if it makes no sense at all.
+func (p *relayed) hold() bool {
+	q := &p.Progress
+	if !known(q.Phase) {
+		return false
+	}
+	p.shorten()
+	q.Steps, q.Passes, q.StepsPlanned = within(q.Steps, mostSteps), within(q.Passes, mostSteps), within(q.StepsPlanned, mostSteps)
+	q.Step, q.Pass, q.StepsDone = within(q.Step, q.Steps), within(q.Pass, q.Passes), within(q.StepsDone, q.StepsPlanned)
+	most := 99
+	if q.Phase == comfy.PhaseFinishing || q.Phase.Ended() {
+		most = 100
+	}
+	q.Percent = within(q.Percent, most)
+	q.Fraction = min(max(q.Fraction, 0), 1)
+	q.StepTime = min(max(q.StepTime, 0), mostStepTime)
+	return true
+}
+
+func known(phase comfy.Phase) bool {
+	return phase == comfy.PhaseQueued || working(phase) || phase.Ended()
+}
+
+func within(n, most int) int { return min(max(n, 0), most) }
+
+func (p *relayed) shorten() {
+	q := &p.Progress
+	q.Node, q.NodeClass, q.NodeTitle = shorten(q.Node, mostTitle), shorten(q.NodeClass, mostTitle), shorten(q.NodeTitle, mostTitle)
+}
+
 // shorten cuts text to at most n characters.
 func shorten(text string, n int) string {
 	if utf8.RuneCountInString(text) <= n {
@@ -92,8 +122,13 @@ func shorten(text string, n int) string {
 	return string([]rune(text)[:n-1]) + "…"
 }
 
-// hear takes in a message of the bus; it does not wait.
+// hear takes in a message of the bus; it does not wait. Whoever can reach the bus can say anything there, so
+// no message is believed: bells have the database asked, and numbers are held to what can be.
 func (r *relay) hear(raw []byte) {
+	if len(raw) > r.bus.MaxBytes() {
+		r.logger.Debug("message that is none of ours", "bytes", len(raw))
+		return
+	}
 	m, err := decodeMessage(raw)
 	if err != nil {
 		r.logger.Debug("message that is none of ours", "err", err)
@@ -112,7 +147,7 @@ func (r *relay) hear(raw []byte) {
 	}
 	switch m.Kind {
 	case kindBells:
-		for _, n := range m.Bells {
+		for _, n := range m.Bells[:min(len(m.Bells), mostBells)] {
 			r.noticed(n)
 		}
 	case kindProgress:

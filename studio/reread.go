@@ -11,6 +11,7 @@ const (
 	loadPortion = 500              // generations that are read at once
 	loadTimeout = 10 * time.Second // for one portion
 	reloadAfter = time.Second      // after a reading that failed
+	mostStale   = 20_000           // generations that bells have marked; with more, events are read instead
 )
 
 // keepFresh reads anew what others have changed, until ctx ends. While the database is slow or
@@ -37,7 +38,7 @@ func (h *hub) keepFresh(ctx context.Context) error {
 // reload reads a portion of what is stale. more: something still is; ok is false if the database
 // did not answer.
 func (h *hub) reload(ctx context.Context) (more, ok bool) {
-	ids, more := h.takeStale()
+	ids, known, more := h.takeStale()
 	if len(ids) == 0 {
 		return false, true
 	}
@@ -58,23 +59,32 @@ func (h *hub) reload(ctx context.Context) (more, ok bool) {
 	for _, g := range found {
 		h.put(g)
 		h.reloaded(g.ID)
+		delete(known, g.ID)
+	}
+	for id := range known {
+		h.remove(id)
 	}
 	return more, true
 }
 
 // takeStale takes a portion of what is stale off the list; more is true if it leaves some. What is
-// marked while it is being read is on the list again.
-func (h *hub) takeStale() (ids []uuid.UUID, more bool) {
+// marked while it is being read is on the list again. known are those that were in the database once: if they are not
+// found there they have been deleted.
+func (h *hub) takeStale() (ids []uuid.UUID, known map[uuid.UUID]struct{}, more bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	known = make(map[uuid.UUID]struct{})
 	for id := range h.stale {
 		if len(ids) == loadPortion {
-			return ids, true
+			return ids, known, true
 		}
 		ids = append(ids, id)
 		delete(h.stale, id)
+		if _, live := h.records[id]; live || h.shows(id) {
+			known[id] = struct{}{}
+		}
 	}
-	return ids, false
+	return ids, known, false
 }
 
 // spoil marks a generation as stale; mu is held.

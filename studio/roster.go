@@ -58,15 +58,20 @@ func newRoster(s *Studio) *roster {
 func (s *Studio) serversChanged(id uuid.UUID) {
 	r := s.roster
 	r.mu.Lock()
+	if len(r.stale) >= mostStaleServers {
+		clear(r.stale)
+		id = uuid.Nil
+	}
 	r.stale[id] = struct{}{}
 	r.mu.Unlock()
 	ring(r.wake)
 }
 
 const (
-	rosterTimeout = 10 * time.Second       // for one look at the table
-	rosterGap     = 50 * time.Millisecond  // between two, however many bells ring
-	claimSpread   = 200 * time.Millisecond // instances that wait for the same lease do not ask in one moment
+	rosterTimeout    = 10 * time.Second       // for one look at the table
+	mostStaleServers = 1000                   // named; with more, all are read
+	rosterGap        = 50 * time.Millisecond  // between two, however many bells ring
+	claimSpread      = 200 * time.Millisecond // instances that wait for the same lease do not ask in one moment
 )
 
 // run keeps the set of supervisors as the table has it, until ctx ends and all of them have returned.
