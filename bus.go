@@ -27,12 +27,19 @@ const (
 // busSchemes are the schemes of the others.
 var busSchemes = []string{"redis", "rediss", "nats", "tls"}
 
-// String gives the address with its password replaced.
+// String gives the address, of a NATS perhaps several, without user and password.
 func (b BusAddress) String() string {
 	if b == busPostgres || b == busMemory || b == "" {
 		return string(b)
 	}
-	return Secret(b).String()
+	if whole := Secret(b).String(); whole != hidden { // a comma may also stand in a password
+		return whole
+	}
+	var shown []string
+	for address := range strings.SplitSeq(string(b), ",") {
+		shown = append(shown, Secret(address).String())
+	}
+	return strings.Join(shown, ",")
 }
 
 // LogValue keeps the password out of logs.
@@ -108,8 +115,22 @@ func (a *App) openBus(ctx context.Context, patience *patience) (studio.Bus, erro
 	}); err != nil {
 		return nil, fmt.Errorf("read the name of the installation: %w", err)
 	}
-	if strings.HasPrefix(string(address), "redis") {
-		return redisbus.New(string(address), "easel:"+installation, a.logger)
+	return address.open(installation, a.logger)
+}
+
+// ProbeBus makes a bus on a Redis or a NATS that nobody else is on, to see whether it works; nil where EASEL_BUS
+// names neither.
+func (c *Config) ProbeBus(name string) (studio.Bus, error) {
+	if c.Bus == busPostgres || c.Bus == busMemory {
+		return nil, nil //nolint:nilnil // nothing to probe
 	}
-	return natsbus.New(string(address), "easel."+installation, a.logger)
+	return c.Bus.open(name, slog.New(slog.DiscardHandler))
+}
+
+// open makes the bus of an address with a scheme; what is said there stays within the name.
+func (b BusAddress) open(name string, logger *slog.Logger) (studio.Bus, error) {
+	if strings.HasPrefix(string(b), "redis") {
+		return redisbus.New(string(b), "easel:"+name, logger)
+	}
+	return natsbus.New(string(b), "easel."+name, logger)
 }

@@ -60,28 +60,36 @@ type Config struct {
 	sources map[string]string `env:"-"` // where Load found each variable
 }
 
-// Secret is a value whose password must not be seen: it prints redacted, everywhere.
+// Secret is a value whose login must not be seen: it prints redacted, everywhere.
 type Secret string
 
-// String gives the URL with its password replaced; what is no URL is hidden whole.
+const hidden = "(hidden)"
+
+// String gives the URL, and the name before it, with user and password replaced: either may be a token. What is
+// no URL is hidden whole.
 func (s Secret) String() string {
 	if s == "" {
 		return ""
 	}
-	name, rest, named := strings.Cut(string(s), "=")
-	if !named || strings.Contains(name, ":") || strings.Contains(name, " ") {
-		name, rest = "", string(s)
+	name, address, named := strings.Cut(string(s), "=")
+	if !named || strings.ContainsAny(name, ":/ ") {
+		name, address = "", string(s)
 	} else {
 		name += "="
 	}
-	u, err := url.Parse(rest)
-	if err != nil || u.Scheme == "" || u.Host == "" {
-		return name + "(hidden)"
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme == "" || u.Host == "" || strings.Contains(u.Path, "//") { // of several in one the second has a login too
+		return hidden
 	}
+	login := ""
+	if u.User != nil {
+		login = hidden + "@"
+	}
+	shown := name + u.Scheme + "://" + login + u.Host + u.EscapedPath()
 	if u.RawQuery != "" { // a libpq URL may carry password= there
-		u.RawQuery = "..."
+		shown += "?..."
 	}
-	return name + u.Redacted()
+	return shown
 }
 
 // LogValue keeps the value out of logs.
@@ -98,7 +106,7 @@ func (k Key) String() string {
 	if k == "" {
 		return ""
 	}
-	return "(hidden)"
+	return hidden
 }
 
 // LogValue keeps the value out of logs.

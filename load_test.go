@@ -108,13 +108,63 @@ func TestServers(t *testing.T) {
 }
 
 func TestSecretNeverPrints(t *testing.T) {
-	for _, s := range []Secret{"postgres://u:hunter2@h/db", "postgres://h/db?password=hunter2", "host=h password=hunter2", "gpu=http://u:hunter2@h", "http://u:hunter2@h"} {
+	for s, want := range map[Secret]string{
+		"postgres://u:hunter2@h/db":                 "postgres://(hidden)@h/db",
+		"postgres://h/db?password=hunter2":          "postgres://h/db?...",
+		"postgres://h:5432/db":                      "postgres://h:5432/db",
+		"host=h password=hunter2":                   "(hidden)",
+		"password=hunter2":                          "(hidden)",
+		"hunter2==":                                 "(hidden)",
+		"hunter2":                                   "(hidden)",
+		"gpu=http://u:hunter2@h":                    "gpu=http://(hidden)@h",
+		"hunter2:x=http://h":                        "(hidden)",
+		"gpu=hunter2":                               "(hidden)",
+		"http://hunter2@h":                          "http://(hidden)@h",
+		"http://hunter2:@h":                         "http://(hidden)@h",
+		"https://h/hook#hunter2":                    "https://h/hook",
+		"http://u:hunter2@h/%zz":                    "(hidden)",
+		"nats://u:hunter2@a:1,nats://u:hunter2@b:2": "(hidden)",
+		"": "",
+	} {
 		text, _ := s.MarshalText()
 		for _, shown := range []string{s.String(), fmt.Sprintf("%v %s %+v", s, s, struct{ S Secret }{s}), s.LogValue().String(), string(text)} {
-			if strings.Contains(shown, "hunter2") {
-				t.Errorf("%q is shown as %q", string(s), shown)
+			if strings.Contains(shown, "hunter2") || !strings.Contains(shown, want) {
+				t.Errorf("%q is shown as %q, want %q", string(s), shown, want)
 			}
 		}
+	}
+}
+
+func TestBusAddress(t *testing.T) {
+	for address, want := range map[BusAddress]string{
+		"postgres":                       "",
+		"memory":                         "reaches no other instance",
+		"redis://u:hunter2@h:6379/3":     "",
+		"rediss://:hunter2@h:6379":       "",
+		"nats://u:hunter2@a:4222,b:4222": "",
+		"nats://u:hunter2@a:4222,nats://u:hunter2@b:4222": "",
+		"postgers":               "did you mean postgres?",
+		"hunter2":                "not postgres, memory or a URL",
+		"reddis://u:hunter2@h":   "did you mean redis://...?",
+		"redis://":               "names no host",
+		"redis://u:hunter2@h:x":  "names no host",
+		"postgres://u:hunter2@h": "the word postgres is enough",
+		"u:hunter2@h://":         "its scheme is none of",
+	} {
+		err := address.check(false)
+		if shown := fmt.Sprint(err); want == "" && err != nil || !strings.Contains(shown, want) || strings.Contains(shown, "hunter2") {
+			t.Errorf("%s: %v, want %q", string(address), err, want)
+		}
+		text, _ := address.MarshalText()
+		if shown := fmt.Sprint(address, address.LogValue(), string(text)); strings.Contains(shown, "hunter2") {
+			t.Errorf("%s is shown as %s", string(address), shown)
+		}
+	}
+	if shown := BusAddress("redis://u:12,34@h").String(); shown != "redis://(hidden)@h" {
+		t.Errorf("shown as %s", shown)
+	}
+	if shown := BusAddress("nats://u:p@a:1,nats://b:2").String(); shown != "nats://(hidden)@a:1,nats://b:2" {
+		t.Errorf("shown as %s", shown)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -24,7 +25,7 @@ func BaseURL(text string) (string, error) {
 		text = "http://" + text
 	}
 	u, err := url.Parse(text)
-	if err != nil || u.Hostname() == "" || (u.Scheme != "http" && u.Scheme != "https") {
+	if err != nil || strings.Trim(u.Hostname(), ".") == "" || !isPort(u.Port()) || (u.Scheme != "http" && u.Scheme != "https") {
 		return "", errNoAddress
 	}
 	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && isLinkLocal(ip) {
@@ -35,6 +36,12 @@ func BaseURL(text string) (string, error) {
 	}
 	u.Path, u.RawPath = strings.TrimRight(u.Path, "/"), strings.TrimRight(u.RawPath, "/")
 	return u.String(), nil
+}
+
+// isPort: a URL may name none.
+func isPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return port == "" || err == nil && n > 0
 }
 
 // Redacted is a base URL without user and password, to be shown and to be compared: one server is one, whoever

@@ -54,6 +54,7 @@ func (s *Studio) AddServer(ctx context.Context, name, address string) (uuid.UUID
 	if err != nil {
 		return uuid.Nil, fmt.Errorf("add server: %w", err)
 	}
+	s.tellOfServer(id)
 	s.logger.InfoContext(ctx, "server added", "server", name, "url", comfy.Redacted(base))
 	return id, nil
 }
@@ -77,6 +78,7 @@ func (s *Studio) RenameServer(ctx context.Context, id uuid.UUID, name string) er
 	if err != nil {
 		return fmt.Errorf("rename server: %w", err)
 	}
+	s.tellOfServer(id)
 	return nil
 }
 
@@ -90,7 +92,7 @@ func (s *Studio) SetServerMode(ctx context.Context, id uuid.UUID, mode ServerMod
 	if rows == 0 {
 		return ErrNoServer
 	}
-	s.relay.announce(bellServer, id, 0)
+	s.tellOfServer(id)
 	s.logger.InfoContext(ctx, "server mode changed", "server_id", id, "mode", mode)
 	return nil
 }
@@ -107,9 +109,16 @@ func (s *Studio) RemoveServer(ctx context.Context, id uuid.UUID) error {
 	if err != nil {
 		return fmt.Errorf("remove server: %w", err)
 	}
-	s.relay.announce(bellServer, id, 0)
+	s.tellOfServer(id)
 	s.logger.InfoContext(ctx, "server removed", "server_id", id)
 	return nil
+}
+
+// tellOfServer has everybody look at a server that was changed here, this instance too: only a database that rings
+// its own bells would tell it.
+func (s *Studio) tellOfServer(id uuid.UUID) {
+	s.serversChanged(id)
+	s.relay.announce(bellServer, id, 0)
 }
 
 // AddedServers are the addresses, without userinfo, of the servers that people have added: with

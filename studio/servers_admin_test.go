@@ -4,11 +4,13 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"easel/blob"
+	"easel/comfy/simulator"
 	"easel/db/dbtest"
 	"easel/studio"
 )
@@ -220,4 +222,39 @@ func TestAddServerAtOnce(t *testing.T) {
 	if added != 1 {
 		t.Errorf("%d of %d were added", added, people)
 	}
+}
+
+// On a bus that does not ring in the database's transaction, whoever changes the list must look at it himself, and
+// tell the others.
+func TestServerChangesAreToldOnEveryBus(t *testing.T) {
+	t.Parallel()
+	net := new(studio.MemoryNet)
+	w := open(t, func(w *workshop, _ *simulator.Config) { w.bus = net.NewBus() })
+	w.awaitServer(studio.ServerUp)
+	w.bus = net.NewBus()
+	second, stop := w.run(w.pool, false)
+	defer stop()
+	shown := func(s *studio.Studio, id uuid.UUID) (studio.Server, bool) {
+		for _, server := range s.Overview().Servers {
+			if server.ID == id {
+				return server, true
+			}
+		}
+		return studio.Server{}, false
+	}
+	began := time.Now()
+	id, err := w.studio.AddServer(t.Context(), "attic", "http://127.0.0.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]*studio.Studio{"the one that was asked": w.studio, "the other": second} {
+		w.eventually("added on "+name, func() bool { _, ok := shown(s, id); return ok })
+	}
+	if err := w.studio.RenameServer(t.Context(), id, "cellar"); err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]*studio.Studio{"the one that was asked": w.studio, "the other": second} {
+		w.eventually("renamed on "+name, func() bool { server, _ := shown(s, id); return server.Name == "cellar" })
+	}
+	t.Logf("two changes were seen on both after %s", time.Since(began))
 }

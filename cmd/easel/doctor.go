@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -28,6 +30,7 @@ const (
 	doctorWait = 10 * time.Second // for each thing; a private database may have to start first
 	littleRoom = 1 << 30          // bytes left on a disk
 	clockSkew  = 2 * time.Second
+	busWait    = 5 * time.Second
 )
 
 // finding is one thing that was looked at.
@@ -226,6 +229,7 @@ func (x *examination) stores(ctx context.Context) {
 	}
 	x.schema(ctx, stores.Pool)
 	x.notices(ctx, stores.Pool)
+	x.bus(ctx)
 	x.storage(ctx, stores.Storage)
 }
 
@@ -274,6 +278,61 @@ func (x *examination) notices(ctx context.Context, pool *pgxpool.Pool) {
 		return
 	}
 	x.ok(name, "LISTEN hears NOTIFY.")
+}
+
+// bus says something on the bus of EASEL_BUS, on a channel of its own, and waits until it comes back.
+func (x *examination) bus(ctx context.Context) {
+	const name = "bus"
+	bus, err := x.config.ProbeBus("easel_doctor")
+	if err != nil {
+		x.bad(name, "%v.", err)
+		return
+	}
+	if bus == nil { // the database, or nobody: there is nothing more to ask
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, busWait)
+	defer cancel()
+	began := time.Now()
+	nonce := []byte(rand.Text())
+	listening, heard := make(chan struct{}, 1), make(chan struct{}, 1)
+	signal := func(c chan struct{}) {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+	ended := make(chan error, 1)
+	running, stop := context.WithCancel(ctx)
+	go func() {
+		ended <- bus.Run(running, func(message []byte) {
+			if bytes.Equal(message, nonce) {
+				signal(heard)
+			}
+		}, func() { signal(listening) })
+	}()
+	what := "It cannot be reached"
+	select {
+	case <-ctx.Done():
+		err = bus.Healthy()
+	case <-listening:
+		what = "What is said there does not come back"
+		if err = bus.Publish(ctx, nonce); err == nil {
+			select {
+			case <-ctx.Done():
+				err = ctx.Err()
+			case <-heard:
+				what = ""
+			}
+		}
+	}
+	stop()
+	err = cmp.Or(<-ended, err)
+	if what != "" {
+		x.warn(name, "%s: %v. Look at EASEL_BUS, %s; until then Easel asks the database every second instead.", what, err, x.config.Bus)
+		return
+	}
+	x.ok(name, "%s brought back what was said there in %d ms.", x.config.Bus, time.Since(began).Milliseconds())
 }
 
 // storage stores a file that nobody else has, reads it and removes it.
