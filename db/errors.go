@@ -32,6 +32,9 @@ const (
 	codeAdminShutdown     = "57P01"
 	codeCrashShutdown     = "57P02"
 	codeCannotConnectNow  = "57P03"
+	codeDeadlock          = "40P01"
+	codeSerialization     = "40001"
+	codeLockTimeout       = "55P03"
 	classConnectionFailed = "08"
 	classData             = "22"
 	classIntegrity        = "23"
@@ -51,15 +54,16 @@ func Refused(err error) bool {
 }
 
 // Unavailable reports whether err says that the database cannot do this now, although nothing is
-// wrong with what was asked: it is down, starting, full, out of connections, or too slow for the
-// caller's deadline. A visitor gets 503 for it. A caller that went away (context.Canceled) is none.
+// wrong with what was asked: it is down, starting, full, out of connections, too slow for the
+// caller's deadline, or others were in the way. A visitor gets 503 for it. A caller that went away (context.Canceled) is none.
 func Unavailable(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return false
 	}
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pgErr.Code {
-		case codeTooManyConns, codeDiskFull, codeReadOnly, codeAdminShutdown, codeCrashShutdown, codeCannotConnectNow:
+		case codeTooManyConns, codeDiskFull, codeReadOnly, codeAdminShutdown, codeCrashShutdown, codeCannotConnectNow,
+			codeDeadlock, codeSerialization, codeLockTimeout:
 			return true
 		}
 		return len(pgErr.Code) == 5 && pgErr.Code[:2] == classConnectionFailed

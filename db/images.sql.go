@@ -140,7 +140,13 @@ func (q *Queries) ImageFail(ctx context.Context, arg ImageFailParams) (ImageFail
 }
 
 const imageOvertaken = `-- name: ImageOvertaken :exec
-UPDATE images SET overtaken = overtaken + 1 WHERE generation_id = $1 AND index = $2 AND status = 'pending'
+WITH head AS (
+    SELECT i.generation_id, i.index FROM images i
+    WHERE i.generation_id = $1 AND i.index = $2 AND i.status = 'pending'
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE images i SET overtaken = i.overtaken + 1
+FROM head WHERE i.generation_id = head.generation_id AND i.index = head.index
 `
 
 type ImageOvertakenParams struct {
@@ -148,7 +154,8 @@ type ImageOvertakenParams struct {
 	Index        int32
 }
 
-// ImageOvertaken notes that a younger image of the same user was picked before this one.
+// ImageOvertaken notes that a younger image of the same user was picked before this one. It waits for nobody, since
+// the picked one is locked already: what another has locked just now is being picked or cancelled.
 func (q *Queries) ImageOvertaken(ctx context.Context, arg ImageOvertakenParams) error {
 	_, err := q.db.Exec(ctx, imageOvertaken, arg.GenerationID, arg.Index)
 	return err
@@ -358,12 +365,16 @@ func (q *Queries) UserRunning(ctx context.Context, id uuid.UUID) (int64, error) 
 	return count, err
 }
 
-const userTurn = `-- name: UserTurn :exec
-SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE
+const userTurn = `-- name: UserTurn :execrows
+SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED
 `
 
-// UserTurn locks a user, so that no two servers pick for the same one at once: a limit holds exactly.
-func (q *Queries) UserTurn(ctx context.Context, id uuid.UUID) error {
-	_, err := q.db.Exec(ctx, userTurn, id)
-	return err
+// UserTurn locks a user, so that no two servers pick for the same one at once: a limit holds exactly. No row: another
+// does just now. It does not wait, for two that wait for each other's user would never end.
+func (q *Queries) UserTurn(ctx context.Context, id uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, userTurn, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }

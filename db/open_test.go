@@ -226,6 +226,7 @@ func TestUnavailable(t *testing.T) {
 		"disk full":       {fmt.Errorf("wrapped: %w", &pgconn.PgError{Code: "53100"}), true},
 		"too many":        {&pgconn.PgError{Code: "53300"}, true},
 		"standby":         {&pgconn.PgError{Code: "25006"}, true},
+		"deadlock":        {&pgconn.PgError{Code: "40P01"}, true},
 		"duplicate":       {&pgconn.PgError{Code: "23505"}, false},
 	} {
 		if got := db.Unavailable(test.err); got != test.want {

@@ -62,11 +62,11 @@ func serversJSON(o *studio.Overview) []serverJSON {
 	return list
 }
 
-func newServerJSON(o *studio.Overview, server *studio.Server, all map[string]inside) serverJSON {
+func newServerJSON(o *studio.Overview, server *studio.Server, all map[uuid.UUID]inside) serverJSON {
 	shown := serverJSON{
 		ID: server.ID, Name: server.Name, URL: server.URL, Demo: server.Demo, Source: server.Source, Mode: server.Mode,
 		State: server.State, Version: known(server.Version), Device: known(server.Device), Devices: server.Devices,
-		Queue: server.Queue, Inside: all[server.Name].count, Held: "none", LastError: known(server.LastError),
+		Queue: server.Queue, Inside: all[server.ID].count, Held: "none", LastError: known(server.LastError),
 	}
 	if shown.Devices == nil {
 		shown.Devices = []studio.Device{}

@@ -22,6 +22,9 @@ import (
 
 var fakeIDs atomic.Int64
 
+// workbench is the server of the fake.
+var workbench = uuid.MustParse("00000000-0000-7000-8000-00000000000a")
+
 // newState is a generation of a size and number of images, made a minute after the one before.
 func newState(f *fakeStudio, prompt string, status studio.Status, images int, size ...int) *studio.State {
 	n := fakeIDs.Add(1)
@@ -42,7 +45,7 @@ func newState(f *fakeStudio, prompt string, status studio.Status, images int, si
 	for i := range images {
 		picture := studio.Image{
 			Index: i + 1, Status: status, Seed: math.MaxUint64 - uint64(n) + uint64(i), Width: width, Height: height,
-			PromptID: fmt.Sprintf("%s-%d", id, i+1), Server: "workbench", Attempts: 1,
+			PromptID: fmt.Sprintf("%s-%d", id, i+1), Server: "workbench", ServerID: workbench, Attempts: 1,
 		}
 		state.Generation.Images = append(state.Generation.Images, picture)
 		state.Images = append(state.Images, studio.ImageProgress{Index: i + 1, Progress: progressOf(status, 1)})

@@ -89,7 +89,7 @@ func newFake() *fakeStudio {
 		keys: map[string]uuid.UUID{}, topics: map[uuid.UUID]*fakeTopic{},
 		now: time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC),
 		servers: []studio.Server{{
-			ID: uuid.MustParse("00000000-0000-7000-8000-00000000000a"), Name: "workbench", URL: "http://127.0.0.1:8188",
+			ID: workbench, Name: "workbench", URL: "http://127.0.0.1:8188",
 			State: studio.ServerUp, Version: "0.3.64", Device: "cuda:0 NVIDIA GeForce RTX 4090", VRAMTotal: 25_757_220_864, VRAMFree: 18_200_000_000,
 		}},
 		forms: []workflow.Form{fakeForm()},

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/google/uuid"
+
 	"easel/studio"
 	"easel/views"
 )
@@ -24,7 +26,7 @@ func (s *Server) serversView(o *studio.Overview) views.ServersView {
 			ID: server.ID.String(), Name: server.Name, URL: server.URL, State: string(server.State), Mode: string(server.Mode),
 			Demo: server.Demo, Origin: s.originOf(server), Elsewhere: server.Held && !server.Mine,
 			Last:    !server.Demo && real == 1,
-			Version: server.Version, Queue: server.Queue, Ours: inside[server.Name].count,
+			Version: server.Version, Queue: server.Queue, Ours: inside[server.ID].count,
 			Error: server.LastError, LastSeen: server.LastSeen,
 		}
 		for _, device := range server.Devices {
@@ -73,21 +75,21 @@ type onWork struct {
 	image int // place in State.Images
 }
 
-// insideServers finds what of ours is in each server, by its name.
-func insideServers(o *studio.Overview) map[string]inside {
-	found := map[string]inside{}
+// insideServers finds what of ours is in each server, by its id: its name may have changed since.
+func insideServers(o *studio.Overview) map[uuid.UUID]inside {
+	found := map[uuid.UUID]inside{}
 	for _, state := range o.Live {
 		for i := range state.Generation.Images {
 			image := &state.Generation.Images[i]
-			if image.Status != studio.Generating || image.Server == "" {
+			if image.Status != studio.Generating || image.ServerID == uuid.Nil {
 				continue
 			}
-			here := found[image.Server]
+			here := found[image.ServerID]
 			here.count++
 			if here.running == nil && image.AttemptState == "running" {
 				here.running = &onWork{state, i}
 			}
-			found[image.Server] = here
+			found[image.ServerID] = here
 		}
 	}
 	return found
@@ -95,7 +97,7 @@ func insideServers(o *studio.Overview) map[string]inside {
 
 // runningOn is the image that a server makes now: by the prompt that its supervisor names, which
 // only the instance that cares for it knows, else by what is stored.
-func runningOn(o *studio.Overview, server *studio.Server, all map[string]inside) (onWork, bool) {
+func runningOn(o *studio.Overview, server *studio.Server, all map[uuid.UUID]inside) (onWork, bool) {
 	if server.Running != "" {
 		for _, state := range o.Live {
 			for i := range state.Generation.Images {
@@ -105,7 +107,7 @@ func runningOn(o *studio.Overview, server *studio.Server, all map[string]inside)
 			}
 		}
 	}
-	if run := all[server.Name].running; run != nil {
+	if run := all[server.ID].running; run != nil {
 		return *run, true
 	}
 	return onWork{}, false

@@ -47,18 +47,26 @@ WHERE @most_running::integer = 0 OR @most_running::integer > (
 ORDER BY next.priority DESC, u.served_at, next.rank, next.generation_id, next.index
 LIMIT @most::integer;
 
--- UserTurn locks a user, so that no two servers pick for the same one at once: a limit holds exactly.
--- name: UserTurn :exec
-SELECT FROM users WHERE id = @id FOR NO KEY UPDATE;
+-- UserTurn locks a user, so that no two servers pick for the same one at once: a limit holds exactly. No row: another
+-- does just now. It does not wait, for two that wait for each other's user would never end.
+-- name: UserTurn :execrows
+SELECT FROM users WHERE id = @id FOR NO KEY UPDATE SKIP LOCKED;
 
 -- UserRunning counts the images of a user that are at work.
 -- name: UserRunning :one
 SELECT count(*) FROM generations g JOIN images i ON i.generation_id = g.id
 WHERE g.user_id = @id AND g.status = 'generating' AND i.status = 'generating';
 
--- ImageOvertaken notes that a younger image of the same user was picked before this one.
+-- ImageOvertaken notes that a younger image of the same user was picked before this one. It waits for nobody, since
+-- the picked one is locked already: what another has locked just now is being picked or cancelled.
 -- name: ImageOvertaken :exec
-UPDATE images SET overtaken = overtaken + 1 WHERE generation_id = @generation_id AND index = @index AND status = 'pending';
+WITH head AS (
+    SELECT i.generation_id, i.index FROM images i
+    WHERE i.generation_id = @generation_id AND i.index = @index AND i.status = 'pending'
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE images i SET overtaken = i.overtaken + 1
+FROM head WHERE i.generation_id = head.generation_id AND i.index = head.index;
 
 -- GenerationNeeds stores what the graph of a generation turned out to need.
 -- name: GenerationNeeds :exec

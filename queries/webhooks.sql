@@ -71,6 +71,8 @@ CROSS JOIN LATERAL (
 ) AS latest
 ORDER BY latest.delivery_id, latest.number;
 
--- WebhookPrune drops what ended long ago.
+-- WebhookPrune drops what ended long ago. created_at, which has an index, comes before ended_at; a
+-- delivery of long ago that somebody asked for again today is kept.
 -- name: WebhookPrune :execrows
-DELETE FROM webhook_deliveries WHERE state <> 'pending' AND created_at < now() - interval '30 days';
+DELETE FROM webhook_deliveries
+WHERE created_at < now() - interval '30 days' AND ended_at < now() - interval '30 days';

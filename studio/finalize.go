@@ -279,7 +279,7 @@ func (s *Studio) keep(ctx context.Context, row db.AttemptForJobRow, list []fetch
 	s.counters.ended(Status(ended.Status))
 	s.logger.InfoContext(ctx, "image complete", "prompt_id", row.PromptID, "generation", row.GenerationID,
 		"image", row.ImageIndex, "files", len(outputs), "status", ended.Status)
-	s.hub.finished(row.PromptID.String(), ended.UpdatedAt)
+	s.hub.finished(row.PromptID.String(), time.Now()) // by our clock, as its start was
 	s.hub.change(row.GenerationID, ended.Rev, func(g *Generation) {
 		image := &g.Images[row.ImageIndex-1]
 		image.Status, image.AttemptState, image.ErrorMessage = Complete, attemptSucceeded, ""

@@ -3,6 +3,8 @@ package studio
 import (
 	"slices"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // serve notes when a server last took an image of a user's; mu is held. Readings and changes may
@@ -78,7 +80,7 @@ func (h *hub) foresee(live []*record) forecast {
 	if f.image <= 0 {
 		return f
 	}
-	busy := make(map[string]time.Duration)
+	busy := make(map[uuid.UUID]time.Duration)
 	for _, r := range live {
 		for i := range r.generation.Images {
 			image := &r.generation.Images[i]
@@ -86,14 +88,14 @@ func (h *hub) foresee(live []*record) forecast {
 				continue
 			}
 			if _, found := f.inside[r]; !found {
-				f.inside[r] = busy[image.Server]
+				f.inside[r] = busy[image.ServerID]
 			}
-			busy[image.Server] += h.remaining(r, i)
+			busy[image.ServerID] += h.remaining(r, i)
 		}
 	}
 	for _, server := range h.servers {
 		if server.takesWork() {
-			f.free = append(f.free, busy[server.Name])
+			f.free = append(f.free, busy[server.ID])
 		}
 	}
 	slices.Sort(f.free)

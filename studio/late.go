@@ -162,7 +162,8 @@ func (h *hold) adopt(ctx context.Context, row db.AttemptsOnWatchRow, files []com
 		g.Status, g.UpdatedAt = Generating, adopted.UpdatedAt
 		image := &g.Images[row.ImageIndex-1]
 		image.Status, image.AttemptState, image.ErrorMessage = Generating, attemptFinalizing, ""
-		image.PromptID, image.Server, image.StartedAt = row.PromptID.String(), h.server.Name, adopted.StartedAt
+		image.PromptID, image.StartedAt = row.PromptID.String(), adopted.StartedAt
+		image.Server, image.ServerID = h.latest.Load().Name, h.server.ID // another may have been at it
 	})
 	h.studio.wakeFollowers(row.GenerationID) // one of them follows the attempt that was superseded
 	return nil

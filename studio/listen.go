@@ -129,7 +129,7 @@ func (s *Studio) resync(ctx context.Context, r *reader) error {
 		return fmt.Errorf("read live generations: %w", err)
 	}
 	for _, id := range s.hub.memory() {
-		s.hub.invalidate(id, 1<<62)
+		s.hub.invalidate(id, unread)
 	}
 	for _, id := range ids {
 		s.hub.invalidate(id, 0)

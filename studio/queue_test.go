@@ -165,13 +165,13 @@ func TestForecastIsThatOfServersTakingTurns(t *testing.T) {
 		h := newHub(0, nil, nil)
 		h.pace.image = image
 		var free []time.Duration
-		for i := range rapid.IntRange(1, 5).Draw(t, "servers") {
-			name := string(rune('a' + i))
-			h.servers = append(h.servers, Server{Name: name, State: ServerUp})
+		for range rapid.IntRange(1, 5).Draw(t, "servers") {
+			id := uuid.New()
+			h.servers = append(h.servers, Server{ID: id, State: ServerUp})
 			inside := rapid.IntRange(0, 5).Draw(t, "inside")
 			free = append(free, time.Duration(inside)*image)
 			for range inside {
-				h.records[uuid.New()] = &record{generation: Generation{Status: Generating, Images: []Image{{Status: Generating, Server: name}}}}
+				h.records[uuid.New()] = &record{generation: Generation{Status: Generating, Images: []Image{{Status: Generating, ServerID: id}}}}
 			}
 		}
 		live, _ := inOrder(h.records, nil)

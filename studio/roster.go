@@ -7,13 +7,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"net/url"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 
+	"easel/comfy"
 	"easel/comfy/workflow"
 	"easel/db"
 )
@@ -235,7 +235,7 @@ const staleState = 30 * time.Second
 // serverOf is a server as the database tells it.
 func serverOf(row db.ServersOnRow) Server {
 	s := Server{
-		ID: row.ID, Rev: row.Rev, Name: row.Name, URL: withoutLogin(row.URL), Demo: row.Kind == "demo",
+		ID: row.ID, Rev: row.Rev, Name: row.Name, URL: comfy.Redacted(row.URL), Demo: row.Kind == "demo",
 		Source: row.Source, Mode: ServerMode(row.Mode), State: ServerState(row.State), Version: row.Version,
 		Queue: int(row.Queue), LastError: row.LastError, Held: row.LeaseLeft > 0,
 	}
@@ -253,16 +253,6 @@ func serverOf(row db.ServersOnRow) Server {
 		s.State, s.LastError = ServerUnknown, ""
 	}
 	return s
-}
-
-// withoutLogin is a URL as it may be shown.
-func withoutLogin(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return ""
-	}
-	u.User = nil
-	return u.String()
 }
 
 // staff ends the supervisors that should not be, makes those that are missing, and tells those that wait for

@@ -1,6 +1,7 @@
 package studio_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"easel/comfy/simulator"
+	"easel/db"
 	"easel/studio"
 )
 
@@ -154,5 +156,42 @@ func TestPickAmongTenThousand(t *testing.T) {
 	t.Log(plan.String())
 	if !strings.Contains(plan.String(), "generations_pick") {
 		t.Error("the queue is sorted instead of read in its order")
+	}
+}
+
+// Who picks waits for no other who does: two that wait for each other would be told so by the database after a second.
+func TestPickingWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	w := open(t, func(w *workshop, _ *simulator.Config) { w.unserved = true })
+	g := w.create(request("picked by another"))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	other, err := w.pool.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Rollback(context.WithoutCancel(ctx)) }()
+	theirs, ours := db.New(w.pool).WithTx(other), db.New(w.pool)
+	if n, err := theirs.UserTurn(ctx, studio.LocalUser); err != nil || n != 1 {
+		t.Fatalf("UserTurn() = %d, %v", n, err)
+	}
+	if _, err := theirs.ImagePick(ctx, db.ImagePickParams{GenerationID: g.ID, Index: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := ours.UserTurn(ctx, studio.LocalUser); err != nil || n != 0 {
+		t.Errorf("UserTurn() of another's turn = %d, %v", n, err)
+	}
+	overtaken := db.ImageOvertakenParams{GenerationID: g.ID, Index: 1}
+	if err := ours.ImageOvertaken(ctx, overtaken); err != nil {
+		t.Error(err)
+	}
+	if err := other.Rollback(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := ours.ImageOvertaken(ctx, overtaken); err != nil {
+		t.Error(err)
+	}
+	if n := w.count("SELECT overtaken FROM images"); n != 1 {
+		t.Errorf("overtaken %d times, want once", n)
 	}
 }

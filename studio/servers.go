@@ -38,7 +38,7 @@ func asConfigured(servers []ServerConfig) []Server {
 	shown := make([]Server, 0, len(servers))
 	for _, c := range servers {
 		shown = append(shown, Server{
-			Name: c.Name, URL: withoutLogin(c.URL), Demo: c.Demo, Source: SourceConfig, Mode: ModeActive, State: ServerUnknown,
+			Name: c.Name, URL: comfy.Redacted(c.URL), Demo: c.Demo, Source: SourceConfig, Mode: ModeActive, State: ServerUnknown,
 		})
 	}
 	return shown
@@ -97,13 +97,20 @@ func (s *Studio) abandonServer(ctx context.Context, rows []db.ServersAbandonedRo
 		}
 	}()
 	for _, row := range rows {
-		_, err = db.One(s.queries.AttemptEnd(ctx, db.AttemptEndParams{
+		ended, err := db.One(s.queries.AttemptEnd(ctx, db.AttemptEndParams{
 			ServerID: server, Owner: s.config.Instance, Fence: l.fence, PromptID: row.PromptID,
 			State: attemptLost, LossReason: lossServer, ImageStatus: string(Pending),
 			ErrorMessage: "Its server was switched off.",
+			WatchSeconds: s.timing.Watch.Seconds(), // it may be on again by then, with the prompt inside
 		}))
-		if err != nil && !errors.Is(err, db.ErrNotFound) {
+		switch {
+		case errors.Is(err, db.ErrNotFound): // it has ended by itself
+		case err != nil:
 			return fmt.Errorf("put back an image of a server that is off: %w", err)
+		default:
+			s.counters.AttemptsLost.Add(1)
+			s.counters.ended(Status(ended.Status))
+			s.relay.announce(bellChanged, row.GenerationID, ended.Rev)
 		}
 		s.hub.invalidate(row.GenerationID, unread) // the bell of our own changes is not heard by us
 	}

@@ -120,8 +120,10 @@ func (h *hold) next(ctx context.Context, q *db.Queries) (row db.ImagePickRow, er
 	}
 	for i, c := range list {
 		if most := h.studio.config.MaxRunning; most > 0 {
-			if err := q.UserTurn(ctx, c.UserID); err != nil {
+			if free, err := q.UserTurn(ctx, c.UserID); err != nil {
 				return row, err
+			} else if free == 0 {
+				continue
 			}
 			if running, err := q.UserRunning(ctx, c.UserID); err != nil || running >= int64(most) {
 				return row, cmp.Or(err, errContended)

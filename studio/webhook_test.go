@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"easel/comfy/simulator"
+	"easel/db"
 	"easel/studio"
 )
 
@@ -311,5 +312,18 @@ func TestWebhookRefused(t *testing.T) {
 	}
 	if n := w.count("SELECT count(*) FROM generations"); n != 0 {
 		t.Errorf("%d generations were stored", n)
+	}
+}
+
+// The log forgets what ended a month ago, and not what somebody asked for again since.
+func TestWebhookPrune(t *testing.T) {
+	t.Parallel()
+	w := open(t, func(w *workshop, _ *simulator.Config) { w.unserved = true })
+	for _, ended := range []string{"now() - interval '31 days'", "now() - interval '1 day'"} {
+		w.exec("INSERT INTO webhook_deliveries (event, url, state, next_try_at, created_at, ended_at) " +
+			"VALUES ('ping', 'https://example.com', 'delivered', NULL, now() - interval '40 days', " + ended + ")")
+	}
+	if n, err := db.New(w.pool).WebhookPrune(t.Context()); err != nil || n != 1 {
+		t.Errorf("WebhookPrune() = %d, %v, want 1", n, err)
 	}
 }
