@@ -121,7 +121,7 @@ func column(t *testing.T, pool *pgxpool.Pool, sql string) string {
 	return value
 }
 
-// Into a database without tables: what had ended is the same, what had not is made again, and
+// Into a database that an Easel was started on: what had ended is the same, what had not is made again, and
 // nothing claims what belongs to the first Easel.
 func TestRestore(t *testing.T) {
 	t.Parallel()
@@ -130,13 +130,21 @@ func TestRestore(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(keys, "secret"), []byte("key"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	theirs, err := db.New(pool).Installation(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	file, report := written(t, Source{Pool: pool, Blobs: folder, Version: "test", Keys: keys})
 	if report.Generations != 3 || report.Files != 2 || report.Bytes != 22 || report.Missing != nil || report.Damaged != nil {
 		t.Errorf("report = %+v", report)
 	}
-	there, blobs := dbtest.New(t, dbtest.Empty()), newFolder(t)
+	there, blobs := dbtest.New(t), newFolder(t)
+	ours, err := db.New(there).Installation(t.Context()) // as a first start makes it
+	if err != nil {
+		t.Fatal(err)
+	}
 	target := Target{Pool: there, Blobs: blobs, Keys: filepath.Join(t.TempDir(), "keys"), Paused: true}
-	report, err := Read(t.Context(), target, bytes.NewReader(file))
+	report, err = Read(t.Context(), target, bytes.NewReader(file))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,11 +168,14 @@ func TestRestore(t *testing.T) {
 		"SELECT (owner IS NULL AND lease_until < now() AND fence = 7)::text FROM servers":        "true",
 		"SELECT (client_id LIKE 'easel-%' AND client_id <> 'easel-original')::text FROM servers": "true",
 		"SELECT value::text FROM settings WHERE name = 'queue_paused'":                           "true",
-		"SELECT count(*)::text FROM events":                                                      "0", // no bell was rung
+		"SELECT count(*)::text FROM events":                                                      "1", // of its first start; no other bell was rung
 	} {
 		if got := column(t, there, sql); got != want {
 			t.Errorf("%s = %q, want %q", sql, got, want)
 		}
+	}
+	if again, err := db.New(there).Installation(t.Context()); err != nil || again == theirs || again == ours {
+		t.Errorf("the restored database is called %q, %v; the one of the backup %q", again, err, theirs)
 	}
 	for _, f := range files {
 		if info, err := blobs.Stat(t.Context(), f.SHA256); err != nil || info.Size != f.Size {

@@ -144,6 +144,8 @@ func refuseRows(ctx context.Context, tx pgx.Tx, schema int64) error {
 		switch t.Name {
 		case "users":
 			own = "name <> 'local'"
+		case "settings":
+			own = "name <> " + installation
 		case "servers": // those of the configuration are made at each start
 			own = "lease_until > now()"
 			if slices.Contains(t.Columns, "source") {
@@ -162,6 +164,14 @@ func refuseRows(ctx context.Context, tx pgx.Tx, schema int64) error {
 		}
 	}
 	return nil
+}
+
+// installation is the setting by which a database is told from others, as an SQL text.
+const installation = "'installation'"
+
+// has reports whether the version of the schema that the backup was made with has a column.
+func (r *reader) has(name, column string) bool {
+	return slices.ContainsFunc(r.manifest.Tables, func(t table) bool { return t.Name == name && slices.Contains(t.Columns, column) })
 }
 
 // restore does all that is committed together.
@@ -186,6 +196,11 @@ func (r *reader) restore(ctx context.Context, tx pgx.Tx) error {
 	}
 	if _, err := tx.Exec(ctx, "DELETE FROM servers; DELETE FROM users"); err != nil {
 		return err
+	}
+	if r.has("settings", "name") {
+		if _, err := tx.Exec(ctx, "DELETE FROM settings"); err != nil {
+			return err
+		}
 	}
 	for _, t := range r.manifest.Tables {
 		if err := r.table(ctx, tx, t); err != nil {
@@ -376,9 +391,6 @@ func (r *reader) whole(ctx context.Context, tx pgx.Tx) error {
 // settle has nothing claim what belongs to the Easel that the backup is of. Columns that a later
 // version of the schema has are cleared where they are.
 func (r *reader) settle(ctx context.Context, tx pgx.Tx) error {
-	has := func(name, column string) bool {
-		return slices.ContainsFunc(r.manifest.Tables, func(t table) bool { return t.Name == name && slices.Contains(t.Columns, column) })
-	}
 	statements := []string{
 		// ComfyUI gives the messages of a client id to whoever named it last.
 		"UPDATE servers SET owner = NULL, lease_until = 'epoch', client_id = 'easel-' || gen_random_uuid()",
@@ -390,14 +402,17 @@ func (r *reader) settle(ctx context.Context, tx pgx.Tx) error {
 		`UPDATE generations SET status = 'cancelled', images_left = 0, finished_at = now()
 		 WHERE images_left > 0 AND cancel_requested_at IS NOT NULL`,
 	}
-	if has("attempts", "watch_until") { // or we would cancel them where they are
+	if r.has("attempts", "watch_until") { // or we would cancel them where they are
 		statements = append(statements, "UPDATE attempts SET watch_until = NULL WHERE watch_until IS NOT NULL")
 	}
-	if has("webhook_deliveries", "job_id") { // jobs are not in a backup; those without one get another
+	if r.has("webhook_deliveries", "job_id") { // jobs are not in a backup; those without one get another
 		statements = append(statements, "UPDATE webhook_deliveries SET job_id = NULL WHERE job_id IS NOT NULL AND state = 'pending'")
 	}
+	if r.has("settings", "name") { // on one Redis or NATS the two would hear each other
+		statements = append(statements, "DELETE FROM settings WHERE name = "+installation)
+	}
 	if r.target.Paused {
-		if !has("settings", "value") {
+		if !r.has("settings", "value") {
 			return errors.New("the backup is of a version whose queue cannot be paused; restore it with no servers set instead")
 		}
 		statements = append(statements, "INSERT INTO settings (name, value) VALUES ('queue_paused', 'true') "+

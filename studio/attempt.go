@@ -18,7 +18,8 @@ const (
 	lossAbsent  = "absent"          // neither in queue nor in history: the server restarted, or somebody deleted it
 	lossNotSent = "not_sent"        // the server took nothing
 	lossMissing = "outputs_missing" // done, but its files are gone
-	lossServer  = "server_removed"  // configuration dropped the server
+	lossServer  = "server_removed"  // configuration dropped the server, or somebody switched it off
+	lossRestore = "restored"        // it was under way when the backup was made that this database is of
 
 	// The server stopped answering and did not come back, so that its work went elsewhere. One that
 	// was running then counts as a crash, like one that was absent afterwards.
@@ -43,6 +44,8 @@ func retryWords(reason string) string {
 		return "Made again: its files were gone"
 	case lossUnreachable:
 		return "Sent again: its server does not answer"
+	case lossRestore:
+		return "Sent again: Easel was restored from a backup"
 	case retryMemory:
 		return "Sent again: out of memory, memory was freed"
 	}
@@ -62,6 +65,8 @@ func (a *Attempt) Loss() string {
 		return "Its files were gone."
 	case lossUnreachable:
 		return "Its server did not answer any more."
+	case lossRestore:
+		return "It was under way when the backup was made."
 	}
 	return "Its server was taken away."
 }
