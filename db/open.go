@@ -26,10 +26,7 @@ const (
 	// maxConns leaves two instances and a psql room in the 50 connections of the private Postgres.
 	maxConns       = 20
 	connectTimeout = 5 * time.Second
-
-	// slowPatience is how long a start waits for a server that takes connections and does not answer.
-	slowPatience = 15 * time.Second
-	startupWait  = 250 * time.Millisecond // between two tries while the server starts
+	startupWait    = 250 * time.Millisecond // between two tries while the server starts
 
 	// A statement of ours takes milliseconds. One that takes this long is cut by the server, so
 	// that a connection comes back even when the client that asked is gone.
@@ -41,8 +38,8 @@ const (
 // Open connects a pool to databaseURL, a URL (postgres://...) or libpq's keywords (host=...), and
 // has had one answer from the server when it returns. The caller closes the pool.
 //
-// A server that says it is still starting is asked again until ctx ends, one that does not answer in
-// time for some seconds; anything else that is wrong returns at once. No error holds the password. What the URL sets itself
+// A server that says it is still starting is asked again until ctx ends; anything else that is
+// wrong returns at once. No error holds the password. What the URL sets itself
 // (pool_max_conns, connect_timeout, application_name, statement_timeout) wins over our defaults.
 func Open(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
 	return open(ctx, databaseURL, nil)
@@ -71,16 +68,11 @@ func open(ctx context.Context, databaseURL string, settings map[string]string) (
 	return pool, nil
 }
 
-// firstAnswer pings until the server no longer says that it is starting up, and for a while when it is slow: the
-// pool's wait for a connection is meant for requests, which are many and can come again.
+// firstAnswer pings until the server no longer says that it is starting up.
 func firstAnswer(ctx context.Context, pool *pgxpool.Pool) error {
-	began := time.Now()
 	for {
 		err := pool.Ping(ctx)
-		pgErr, said := errors.AsType[*pgconn.PgError](err)
-		starting := said && pgErr.Code == codeCannotConnectNow
-		slow := errors.Is(err, context.DeadlineExceeded) && time.Since(began) < slowPatience
-		if !starting && !slow {
+		if pgErr, ok := errors.AsType[*pgconn.PgError](err); !ok || pgErr.Code != codeCannotConnectNow {
 			return err
 		}
 		select {

@@ -38,7 +38,7 @@ func TestFault35_ClockJumps(t *testing.T) {
 	}
 }
 
-// Each row of the fault matrix has exactly one test with its number.
+// Each row of the fault matrix has exactly one test with its number, which both pages name.
 func TestEachRowHasOneTest(t *testing.T) {
 	t.Parallel()
 	rows := map[int][]string{}
@@ -62,17 +62,23 @@ func TestEachRowHasOneTest(t *testing.T) {
 			}
 		}
 	}
-	page, err := os.ReadFile(filepath.Join(harness.Root(), "docs", "reliability.md"))
-	if err != nil {
-		t.Fatal(err)
+	pages := map[string]string{"reliability.md": "", "failures.md": ""}
+	for name := range pages {
+		page, err := os.ReadFile(filepath.Join(harness.Root(), "docs", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages[name] = string(page)
 	}
 	for row := 1; row <= 36; row++ {
 		if len(rows[row]) != 1 {
 			t.Errorf("row %d has the tests %v, want one", row, rows[row])
 			continue
 		}
-		if !regexp.MustCompile(fmt.Sprintf("`(trouble\\.)?%s`", rows[row][0])).Match(page) {
-			t.Errorf("docs/reliability.md does not name %s", rows[row][0])
+		for name, page := range pages {
+			if !regexp.MustCompile(fmt.Sprintf("`((trouble|faults)\\.)?%s`", rows[row][0])).MatchString(page) {
+				t.Errorf("docs/%s does not name %s", name, rows[row][0])
+			}
 		}
 	}
 }
