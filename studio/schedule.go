@@ -138,9 +138,10 @@ func (h *hold) inside() int {
 	return len(h.followers)
 }
 
-// load notes which models the server has after what it was sent last.
+// load notes which models the server has: those of what it was sent last, none after it was away, for it may have
+// started anew.
 func (h *hold) load(ctx context.Context, models []string) {
-	if len(models) == 0 || slices.Equal(models, h.loaded) {
+	if slices.Equal(models, h.loaded) {
 		return
 	}
 	h.loaded = models

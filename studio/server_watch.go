@@ -65,6 +65,7 @@ func (h *hold) onState(s comfy.SocketState) {
 	if s.Connected {
 		if h.connected {
 			h.studio.counters.WSReconnects.Add(1)
+			h.anew.Store(true)
 		}
 		h.connected = true
 		h.client.Reconnected() // it may be another version now

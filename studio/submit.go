@@ -38,6 +38,9 @@ func (h *hold) pick(ctx context.Context) (*follower, error) {
 	var row db.ImagePickRow
 	var inserted db.AttemptInsertRow
 	var needs []string
+	if h.anew.Swap(false) {
+		h.load(ctx, []string{})
+	}
 	err := pgx.BeginFunc(ctx, h.studio.pool, func(tx pgx.Tx) error {
 		q := h.studio.queries.WithTx(tx)
 		var err error
@@ -86,7 +89,9 @@ func (h *hold) pick(ctx context.Context) (*follower, error) {
 	if row.Attempts > 0 {
 		h.studio.counters.Retries.Add(1)
 	}
-	h.load(ctx, modelsOf(needs))
+	if models := modelsOf(needs); len(models) > 0 {
+		h.load(ctx, models)
+	}
 	h.expect(f)
 	h.studio.hub.change(row.GenerationID, inserted.Rev, func(g *Generation) {
 		g.Status, g.UpdatedAt, g.served = Generating, inserted.UpdatedAt, inserted.ServedAt

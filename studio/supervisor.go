@@ -103,6 +103,7 @@ func (v *supervisor) supervise(ctx context.Context, l *lease) {
 		supervisor: v, lease: l,
 		examine: make(chan struct{}, 1), late: make(chan struct{}, 1), tell: make(chan struct{}, 1),
 		heard: time.Now(), // it is given time
+		loaded: v.latest.Load().Loaded,
 	}
 	err := h.run(ctx)
 	if errors.Is(err, errLeaseLost) {
@@ -129,6 +130,7 @@ type hold struct {
 	late    chan struct{} // rung to look for what turns up late
 	tell    chan struct{} // rung to store how it is
 	looked  atomic.Bool   // it was looked at since the socket connected: its classes are known, or cannot be
+	anew    atomic.Bool   // it has been away since something was sent: its models may not be loaded any more
 	behind  atomic.Int32  // attempts taken over whose fate is not known yet
 
 	// Of feed's goroutine alone.
