@@ -29,10 +29,21 @@ ORDER BY i.generation_id, i.index;
 
 -- ImageCandidates reads the images that run next, in order: by priority, then round robin over users, then as each
 -- user has put them. It leaves out what needs a word of lacks, users with most_running images at work (0: no limit),
--- and generations that are held back or being cancelled. Nothing is locked.
+-- and generations that are held back or being cancelled. Nothing is locked. Only users with work are asked about, found
+-- by leaps over the index: of others there may be any number.
 -- name: ImageCandidates :many
+WITH RECURSIVE busy AS (
+    (SELECT g.user_id FROM generations g
+     WHERE g.images_left > 0 AND g.cancel_requested_at IS NULL AND g.held_at IS NULL
+     ORDER BY g.user_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT g.user_id FROM generations g
+            WHERE g.images_left > 0 AND g.cancel_requested_at IS NULL AND g.held_at IS NULL AND g.user_id > busy.user_id
+            ORDER BY g.user_id LIMIT 1)
+    FROM busy WHERE busy.user_id IS NOT NULL
+)
 SELECT next.generation_id, next.index, u.id AS user_id, next.priority, next.overtaken, next.needs
-FROM users u
+FROM busy JOIN users u ON u.id = busy.user_id
 CROSS JOIN LATERAL (
     SELECT g.id AS generation_id, i.index, g.priority, g.rank, g.needs, i.overtaken
     FROM generations g JOIN images i ON i.generation_id = g.id AND i.status = 'pending'

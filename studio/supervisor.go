@@ -192,14 +192,17 @@ func unlessEnded(ctx context.Context, err error) error {
 func (h *hold) feed(ctx context.Context, g *errgroup.Group) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	look := true // in the table, whatever memory says: a bell may have been missed
+	due := time.Now() // to look in the table, whatever memory says: a bell may have been missed
 	for {
 		next := jitter(h.studio.timing.Poll)
+		if left := time.Until(due); left > 0 {
+			next = min(next, left) // however often we are woken
+		}
 		if pause := h.pause(time.Now()); pause > 0 {
 			next = min(next, pause)
 		} else if h.mode() == ModeDraining {
 			next = h.drain(ctx)
-		} else if h.hasRoom() && (look || h.studio.hub.anyPending()) {
+		} else if h.hasRoom() && (!time.Now().Before(due) || h.studio.hub.anyPending()) {
 			f, err := h.pick(ctx)
 			var unsendable *workflowError
 			var lack *lackError
@@ -213,6 +216,7 @@ func (h *hold) feed(ctx context.Context, g *errgroup.Group) error {
 					return nil
 				}
 			case errors.Is(err, errNothingToPick):
+				due = time.Now().Add(next)
 			case errors.Is(err, errContended):
 				next = jitter(contendedWait)
 			case errors.Is(err, errYielded):
@@ -243,9 +247,7 @@ func (h *hold) feed(ctx context.Context, g *errgroup.Group) error {
 		case <-ctx.Done():
 			return nil
 		case <-h.wake:
-			look = false
 		case <-timer.C:
-			look = true
 		}
 	}
 }
