@@ -66,6 +66,9 @@ func listServers(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return usageError{err}
 	}
+	if len(servers) == 0 {
+		fmt.Fprintln(cmd.ErrOrStderr(), "COMFYUI_URL names none. Those that Easel has found or people have added are in /api/servers.")
+	}
 	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
 	for _, server := range servers {
 		fmt.Fprintf(table, "%s\t%s\t%s\n", server.Name, comfy.Redacted(server.URL), state(cmd.Context(), server.URL))

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
@@ -58,6 +61,7 @@ func TestBackupAndRestore_P25(t *testing.T) {
 	inS3 := harness.Start(t, s3)
 	inFolder.Restart()
 	compare(t, inFolder, inS3, ended)
+	ranges(t, inS3.URL+"/generations/"+ended[0]+"/images/1/0")
 	id := inS3.Generate(harness.Ask{Prompt: "made in the new place", Steps: 2})
 	inS3.AwaitStatus(id, "complete")
 
@@ -148,6 +152,36 @@ func compare(t *testing.T, here, there *harness.Easel, ended []string) {
 		path := "/generations/" + id + "/images/1/0"
 		if !bytes.Equal(fetch(t, here.URL+path), fetch(t, there.URL+path)) {
 			t.Errorf("%s is another picture", path)
+		}
+	}
+}
+
+// ranges asks for parts of a picture, as a player or a broken download does.
+func ranges(t *testing.T, address string) {
+	t.Helper()
+	whole := fetch(t, address)
+	for asked, want := range map[string][]byte{
+		"bytes=5-9": whole[5:10], "bytes=-4": whole[len(whole)-4:], fmt.Sprintf("bytes=%d-", len(whole)-1): whole[len(whole)-1:],
+		"bytes=99999999-": nil,
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Range", asked)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(response.Body)
+		if err := errors.Join(err, response.Body.Close()); err != nil {
+			t.Errorf("%s: %v", asked, err)
+		}
+		switch {
+		case want == nil && response.StatusCode != http.StatusRequestedRangeNotSatisfiable:
+			t.Errorf("%s: status %d", asked, response.StatusCode)
+		case want != nil && (response.StatusCode != http.StatusPartialContent || !bytes.Equal(got, want)):
+			t.Errorf("%s: status %d with %d bytes %x, want %x", asked, response.StatusCode, len(got), got[:min(len(got), 16)], want)
 		}
 	}
 }
