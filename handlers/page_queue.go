@@ -57,10 +57,51 @@ func (s *Server) streamQueue(w http.ResponseWriter, r *http.Request) error {
 // queueView is the queue as its page shows it.
 func (s *Server) queueView(o *studio.Overview) views.QueueView {
 	q := queueOf(o)
-	return views.QueueView{
+	view := views.QueueView{
 		Paused:  o.QueuePaused,
 		Running: s.queueList(q.running, o.At), Waiting: s.queueList(q.waiting, o.At), Held: s.queueList(q.held, o.At),
 	}
+	markEnds(view.Waiting.Shown, q)
+	return view
+}
+
+// markEnds notes which of what waits can go no further up or down among what its owner can move.
+func markEnds(shown []views.Queued, q queueParts) {
+	type lane struct {
+		user     uuid.UUID
+		priority studio.Priority
+	}
+	of := func(state *studio.State) lane { return lane{state.Generation.UserID, state.Generation.Priority} }
+	begun := map[lane]bool{}
+	for _, state := range slices.Concat(q.running, q.waiting) {
+		if !movable(&state.Generation) && slices.ContainsFunc(state.Generation.Images, func(i studio.Image) bool { return i.Status == studio.Pending }) {
+			begun[of(state)] = true
+		}
+	}
+	last := map[lane]int{}
+	for i, state := range q.waiting {
+		if !movable(&state.Generation) {
+			continue
+		}
+		at := of(state)
+		if i < len(shown) {
+			_, follows := last[at]
+			shown[i].First, shown[i].Foremost = !follows, !begun[at]
+		}
+		last[at] = i
+	}
+	for _, i := range last {
+		if i < len(shown) {
+			shown[i].Last = true
+		}
+	}
+}
+
+// movable reports whether nothing of a generation has begun.
+func movable(g *studio.Generation) bool {
+	return !slices.ContainsFunc(g.Images, func(i studio.Image) bool {
+		return i.Status == studio.Generating || i.Status == studio.Complete
+	})
 }
 
 func (s *Server) queueList(states []*studio.State, now time.Time) views.QueueList {
@@ -77,9 +118,7 @@ func (s *Server) queuedView(state *studio.State, now time.Time) views.Queued {
 	shown := views.Queued{
 		Generation: s.stateView(state), Position: state.Progress.QueuePosition,
 		Held: g.HeldAt != nil, Priority: g.Priority.String(),
-		Movable: !slices.ContainsFunc(g.Images, func(i studio.Image) bool {
-			return i.Status == studio.Generating || i.Status == studio.Complete
-		}),
+		Movable: movable(g),
 	}
 	if start := state.Progress.ExpectedStart; !start.IsZero() {
 		shown.Start = views.StartsIn(start.Sub(now))

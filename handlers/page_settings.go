@@ -53,11 +53,11 @@ const recentDeliveries = 20
 func (s *Server) webhookView() views.Webhook {
 	set := s.studio.Settings()
 	return views.Webhook{
-		Address: views.Field{Name: "webhook", Value: set.Webhook}, Locked: set.WebhookFixed, Set: set.Webhook != "",
+		Address: views.Field{Name: "webhook", Value: set.Webhook}, Locked: set.WebhookFixed, Now: set.Webhook,
 	}
 }
 
-// streamSettings keeps header and deliveries up to date.
+// streamSettings keeps header, webhook and deliveries up to date.
 func (s *Server) streamSettings(w http.ResponseWriter, r *http.Request) error {
 	deliveries, err := s.studio.WatchDeliveries(r.Context())
 	if err != nil {
@@ -72,6 +72,7 @@ func (s *Server) streamSettings(w http.ResponseWriter, r *http.Request) error {
 	}
 	return s.follow(st, overview.Changed(), deliveries.Changed(), func(sent) []part {
 		return append(s.statusParts(overview.Latest()),
+			part{"webhook-now", s.shared(views.WebhookNow(s.webhookView()))},
 			part{"deliveries", s.shared(views.RecentDeliveries(s.pages.site, deliveryViews(deliveries.Latest())))})
 	})
 }

@@ -176,8 +176,9 @@ func TestServersAPI(t *testing.T) {
 // What a server makes is shown beside it, and a paused or draining one says what becomes of that.
 func TestServerCards(t *testing.T) {
 	f, _, running := full(t)
-	f.update(running.Generation.ID, func(s *studio.State) {
-		s.Generation.Images[0].Server, s.Generation.Images[0].AttemptState = "workbench", "running"
+	f.update(running.Generation.ID, func(s *studio.State) { // sent there before the server was renamed
+		image := &s.Generation.Images[0]
+		image.Server, image.ServerID, image.AttemptState = "shed", f.servers[0].ID, "running"
 	})
 	f.mu.Lock()
 	f.servers[0].Mode, f.servers[0].Held = studio.ModeDraining, true

@@ -106,7 +106,9 @@ func (p Paths) TestWebhook() string { return p.SetWebhook() + "/test" }
 func (p Paths) WebhookSecret() string { return p.SetWebhook() + "/secret" }
 
 // Redeliver is where a delivery is asked for again.
-func (p Paths) Redeliver(id string) string { return p.Base + "/webhooks/deliveries/" + id + "/redeliver" }
+func (p Paths) Redeliver(id string) string {
+	return p.Base + "/webhooks/deliveries/" + id + "/redeliver"
+}
 
 // APIDeliveries is the log of webhooks as JSON.
 func (p Paths) APIDeliveries() string { return p.Base + "/api/webhooks/deliveries" }

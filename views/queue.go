@@ -27,9 +27,12 @@ func (l QueueList) More() int { return l.Count - len(l.Shown) }
 type Queued struct {
 	Generation
 	Position int    // from 1; 0: held back, or running
-	Start    string // "starts in about 3 minutes"; empty: not known
+	Start    string // "Starts in about 3 minutes"; empty: not known
 	Held     bool
 	Movable  bool // nothing of it has begun
+	First    bool // of what is movable and has the same owner and priority; nothing to go up to
+	Last     bool // of the same; nothing to go down to
+	Foremost bool // nothing that has begun waits in front of it with its other images
 	Priority string
 }
 
@@ -53,7 +56,7 @@ func (q Queued) When() string {
 	case q.Start != "":
 		return q.Start
 	case strings.HasPrefix(q.Progress.Line, "Position "):
-		return "start unknown"
+		return "Start unknown"
 	}
 	return q.Progress.Line
 }
@@ -61,7 +64,7 @@ func (q Queued) When() string {
 // StartsIn is the time until something begins as people say it.
 func StartsIn(d time.Duration) string {
 	if d <= 5*time.Second {
-		return "starts in a moment"
+		return "Starts in a moment"
 	}
-	return "starts in " + strings.TrimSuffix(Left(d), " left")
+	return "Starts in " + strings.TrimSuffix(Left(d), " left")
 }
