@@ -28,7 +28,7 @@ var (
 )
 
 // together is how many tests run at once: they wait, most of the time, for what Easel waits for.
-const together = "8"
+const together = "6"
 
 func TestMain(m *testing.M) {
 	flag.Parse()

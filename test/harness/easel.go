@@ -23,7 +23,7 @@ import (
 )
 
 // startWait bounds a start: the first one makes a database, with the race detector on two cores.
-const startWait = 90 * time.Second
+const startWait = 3 * time.Minute
 
 var (
 	binary = sync.OnceValues(func() (string, error) { return build("-race", "-tags=failpoints") })

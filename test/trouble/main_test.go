@@ -17,7 +17,7 @@ import (
 
 // together is how many tests run at once. Most of their time goes into waiting for what Easel itself
 // waits for (30 s until a lost prompt is believed to be lost), which costs no processor.
-const together = "10"
+const together = "8"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
