@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,12 +40,34 @@ func (s *Studio) Watch(ctx context.Context, id uuid.UUID) (*Watch[*State], error
 	if w, ok := s.hub.watch(id, nil); ok {
 		return w, nil
 	}
-	g, err := s.loadOne(ctx, id)
+	g, err := s.loadOnce(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	w, _ := s.hub.watch(id, &g)
 	return w, nil
+}
+
+// loadOnce is loadOne for all who ask for the same generation at the same time: when an instance has just
+// started, a thousand readers come back to one generation, and a thousand statements would leave no
+// connection for anything else.
+func (s *Studio) loadOnce(ctx context.Context, id uuid.UUID) (Generation, error) {
+	loading := s.loads.DoChan(id.String(), func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout) // who asked first may leave
+		defer cancel()
+		return s.loadOne(ctx, id)
+	})
+	select {
+	case <-ctx.Done():
+		return Generation{}, unavailable(ctx.Err())
+	case loaded := <-loading:
+		if loaded.Err != nil {
+			return Generation{}, loaded.Err
+		}
+		g := loaded.Val.(Generation) // what loadOne gives
+		g.Images = slices.Clone(g.Images)
+		return g, nil
+	}
 }
 
 // Overview is the present state of the whole installation, from memory.

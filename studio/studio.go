@@ -26,6 +26,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/singleflight"
 
 	"easel/blob"
 	"easel/db"
@@ -150,6 +151,7 @@ type Studio struct {
 	river   *river.Client[pgx.Tx]
 	decode  chan struct{} // a slot for each picture that may be in memory, decoded, at once
 
+	loads      singleflight.Group // of generations that are watched from now on
 	counters   Counters
 	settings   settings
 	sender     *sender
