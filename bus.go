@@ -55,7 +55,7 @@ func (b BusAddress) check(ownDatabase bool) error {
 		return nil
 	case busMemory:
 		if !ownDatabase {
-			return errors.New("EASEL_BUS: memory reaches no other instance; with DATABASE_URL use postgres, redis://... or nats://...")
+			return errors.New("EASEL_BUS: memory reaches no other instance; with DATABASE_URL use postgres, redis://host or nats://host")
 		}
 		return nil
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // storageWait bounds the first question to the storage; one that says nothing must not hold up a start for long.
-const storageWait = 15 * time.Second
+const storageWait = 30 * time.Second
 
 // Storage is where the pictures lie. The caller closes it.
 type Storage interface {

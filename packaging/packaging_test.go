@@ -62,7 +62,7 @@ func TestCompose(t *testing.T) {
 		Secrets     []string
 		Ports       []string
 		Volumes     []string
-		ReadOnly    bool `yaml:"read_only"`
+		ReadOnly    bool                                  `yaml:"read_only"`
 		DependsOn   map[string]struct{ Condition string } `yaml:"depends_on"`
 	}
 	var file struct {

@@ -102,7 +102,7 @@ func (v *supervisor) supervise(ctx context.Context, l *lease) {
 	h := &hold{
 		supervisor: v, lease: l,
 		examine: make(chan struct{}, 1), late: make(chan struct{}, 1), tell: make(chan struct{}, 1),
-		heard: time.Now(), // it is given time
+		heard:  time.Now(), // it is given time
 		loaded: v.latest.Load().Loaded,
 	}
 	err := h.run(ctx)
