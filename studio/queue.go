@@ -82,21 +82,24 @@ func inOrder(records map[uuid.UUID]*record, served map[uuid.UUID]time.Time) (liv
 		}
 	}
 	turns = takeTurns(live, served)
-	at := make(map[*record]int, len(turns))
-	for i, t := range turns {
-		at[t.record] = i
+	// What waits, and may be thousands, is in order already.
+	var stages [stageHeld + 1][]*record
+	for _, r := range live {
+		if at := stage(&r.generation); at != stageWaiting || !waits(&r.generation) {
+			stages[at] = append(stages[at], r)
+		}
 	}
-	slices.SortFunc(live, func(a, b *record) int {
-		of := stage(&a.generation)
-		if order := cmp.Compare(of, stage(&b.generation)); order != 0 {
-			return order
+	for _, list := range stages {
+		slices.SortFunc(list, func(a, b *record) int {
+			return cmp.Or(cmp.Compare(b.generation.Priority, a.generation.Priority), byRank(a, b))
+		})
+	}
+	for _, t := range turns {
+		if stage(&t.generation) == stageWaiting {
+			stages[stageWaiting] = append(stages[stageWaiting], t.record)
 		}
-		if of == stageWaiting {
-			return cmp.Compare(at[a], at[b])
-		}
-		return cmp.Or(cmp.Compare(b.generation.Priority, a.generation.Priority), byRank(a, b))
-	})
-	return live, turns
+	}
+	return slices.Concat(stages[:]...), turns
 }
 
 // byRank is the order that a user gave to what is of one priority.
