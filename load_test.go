@@ -85,11 +85,19 @@ func TestLoadRefuses(t *testing.T) {
 		{"embed origin breaking out", []string{"EASEL_EMBED_ALLOWED_ORIGINS=https://a.example; script-src *"}, "", "is not an origin"},
 		{"no room to wait", []string{"EASEL_QUOTA_QUEUED=0"}, "", "is below 1"},
 		{"log format", []string{"EASEL_LOG_FORMAT=xml"}, "", "is not auto, text or json"},
+		{"bus, a near miss", []string{"EASEL_BUS=postgre"}, "", "EASEL_BUS: it is not postgres, memory or a URL; did you mean postgres?"},
+		{"bus, nothing near", []string{"EASEL_BUS=kafka"}, "", "see docs/configuration.md"},
+		{"bus, the wrong scheme", []string{"EASEL_BUS=reds://h:6379"}, "", "did you mean redis://...?"},
+		{"bus, a scheme far off", []string{"EASEL_BUS=amqp://u:geheim@h"}, "", "none of redis, rediss, nats and tls"},
+		{"bus without a host", []string{"EASEL_BUS=redis://"}, "", "the URL names no host; it looks like redis://host:port"},
+		{"bus by the database's URL", []string{"EASEL_BUS=postgres://u:geheim@h/d"}, "", "the word postgres is enough"},
+		{"memory for many", []string{"EASEL_BUS=memory", "DATABASE_URL=postgres://h/d"}, "", "memory reaches no other instance"},
+		{"bus, a password for a scheme", []string{"EASEL_BUS=u:geheim@h://x"}, "", "see docs/configuration.md"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, _, err := Load(Sources{Environ: append(test.environ, "EASEL_DATA_DIR="+dir), File: test.file})
-			if err == nil || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("Load() = %v, want an error with %q", err, test.want)
+			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "geheim") {
+				t.Errorf("Load() = %v, want an error with %q and no password", err, test.want)
 			}
 		})
 	}

@@ -18,6 +18,7 @@ type Scale struct {
 	ComfyUI   simulator.Config // of each
 	Bus       string           // EASEL_BUS; empty: Postgres
 	Env       []string         // NAME=VALUE, of each Easel
+	Plain     bool             // without the race detector, to measure
 	Keep      func(line string) bool
 }
 
@@ -59,7 +60,7 @@ func StartInstallation(t testing.TB, s Scale) *Installation {
 		road, databaseURL := in.Postgres.Link(t)
 		in.Roads = append(in.Roads, road)
 		in.Easels = append(in.Easels, Start(t, Options{
-			ComfyUI: strings.Join(servers, ","), DataDir: in.DataDir, Keep: s.Keep,
+			ComfyUI: strings.Join(servers, ","), DataDir: in.DataDir, Keep: s.Keep, Plain: s.Plain,
 			Env: append(slices.Clone(env), "DATABASE_URL="+databaseURL),
 		}))
 	}

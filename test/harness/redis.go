@@ -76,3 +76,6 @@ func (r *Redis) Freeze(on bool) {
 	}
 	_ = r.command.Process.Signal(s)
 }
+
+// PID is the process id.
+func (r *Redis) PID() int { return r.command.Process.Pid }
