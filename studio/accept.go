@@ -235,9 +235,9 @@ func (s *Studio) accept(ctx context.Context, g Generation, r Request) (Generatio
 	failpoint.Hit(failpoint.AfterAccept)
 	s.counters.Accepted.Add(1)
 	g.Rev, g.CreatedAt, g.UpdatedAt, g.rank = row.Rev, row.CreatedAt, row.CreatedAt, row.Rank
-	s.relay.announce(bellChanged, g.ID, g.Rev)
+	s.announce(bellChanged, g.ID, g.Rev)
 	s.hub.put(g)
-	s.wakeSupervisors()
+	s.wakeOne(g.needs)
 	s.logger.InfoContext(ctx, "generation accepted", "generation", g.ID, "images", len(g.Images), "workflow", g.Workflow)
 	return g.clone(), true, nil
 }

@@ -117,6 +117,32 @@ func (h *hub) memory() []uuid.UUID {
 	return ids
 }
 
+// waits reports whether an image of a generation waits to be picked, and what it needs.
+func (h *hub) waits(id uuid.UUID) (needs []string, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r, known := h.records[id]
+	if !known || !waits(&r.generation) {
+		return nil, false
+	}
+	return r.generation.needs, true
+}
+
+// needed is what some of those need that wait, at most most of them.
+func (h *hub) needed(most int) (needs [][]string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, r := range h.records {
+		if len(needs) == most {
+			break
+		}
+		if waits(&r.generation) {
+			needs = append(needs, r.generation.needs)
+		}
+	}
+	return needs
+}
+
 // anyPending reports whether an image of a live generation waits to be picked.
 func (h *hub) anyPending() bool {
 	h.mu.Lock()

@@ -18,7 +18,7 @@ var errLeaseLost = errors.New("the lease of the server is lost")
 // lease is the right to supervise a server. It is counted by the database's clock; our own, which
 // only runs forward, decides when we let go, a margin earlier.
 type lease struct {
-	queries *db.Queries
+	queries ringer
 	timing  Timing
 	server  uuid.UUID
 	owner   uuid.UUID
@@ -39,7 +39,7 @@ const (
 const takeTimeout = 5 * time.Second
 
 // takeLease takes the lease of a server. db.ErrNotFound: it is not to be had.
-func takeLease(ctx context.Context, q *db.Queries, t Timing, server, owner uuid.UUID, how taking) (*lease, error) {
+func takeLease(ctx context.Context, q ringer, t Timing, server, owner uuid.UUID, how taking) (*lease, error) {
 	ctx, cancel := context.WithTimeout(ctx, takeTimeout)
 	defer cancel()
 	asked := time.Now()

@@ -95,7 +95,7 @@ const (
 func newRelay(s *Studio) *relay {
 	return &relay{
 		bus: s.config.Bus, instance: s.config.Instance, rings: s.rings,
-		hub: s.hub, queries: s.queries, counters: &s.counters, timing: s.timing, logger: s.logger, noticed: s.noticed,
+		hub: s.hub, queries: s.queries.Queries, counters: &s.counters, timing: s.timing, logger: s.logger, noticed: s.noticed,
 		wake: make(chan struct{}, 1), look: make(chan struct{}, 1), behind: make(chan struct{}, 1),
 		bells: make(map[bell]notice), peers: make(map[uuid.UUID]peer), news: make(map[string]struct{}),
 		said: make(map[string]time.Time), wanted: make(map[uuid.UUID]time.Time),

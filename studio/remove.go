@@ -28,7 +28,7 @@ func (s *Studio) Delete(ctx context.Context, id uuid.UUID) error {
 		}
 		return ErrLive
 	}
-	s.relay.announce(bellDeleted, id, deleted)
+	s.announce(bellDeleted, id, deleted)
 	s.hub.remove(id) // and the newest pictures are read anew
 	s.logger.InfoContext(ctx, "generation deleted", "generation", id)
 	return nil

@@ -109,10 +109,14 @@ func (r *roster) run(ctx context.Context) error {
 
 // look reads what is stale and has everything follow from it.
 func (r *roster) look(ctx context.Context, all bool) error {
-	if err := r.read(ctx, all); err != nil {
+	off, err := r.read(ctx, all)
+	if err != nil {
 		return err
 	}
 	r.staff(ctx)
+	if !off {
+		return nil
+	}
 	abandonCtx, cancel := context.WithTimeout(ctx, rosterTimeout)
 	defer cancel()
 	return r.studio.abandonOff(abandonCtx)
@@ -130,18 +134,23 @@ func (r *roster) next() time.Duration {
 	return least
 }
 
-// read takes the servers that are stale, or all of them, from the table, and shows them.
-func (r *roster) read(ctx context.Context, all bool) error {
+// read takes the servers that are stale, or all of them, from the table, and shows them. off: one that is off
+// may be among them.
+func (r *roster) read(ctx context.Context, all bool) (off bool, err error) {
 	stale := r.takeStale()
 	if _, any := stale[uuid.Nil]; any || all {
 		clear(stale) // no ids: all rows
 	}
-	err := r.readRows(ctx, stale)
-	if err != nil {
+	if err := r.readRows(ctx, stale); err != nil {
 		r.studio.serversChanged(uuid.Nil)
-		return err
+		return false, err
 	}
-	return nil
+	off = len(stale) == 0
+	for id := range stale {
+		row, there := r.rows[id]
+		off = off || !there || row.Mode == string(ModeOff)
+	}
+	return off, nil
 }
 
 func (r *roster) takeStale() map[uuid.UUID]struct{} {

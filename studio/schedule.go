@@ -103,6 +103,7 @@ func (h *hold) yields(ctx context.Context, q *db.Queries, c db.ImageCandidatesRo
 	}
 	if h.yielded != key {
 		h.yielded, h.yieldedUntil = key, now.Add(h.studio.timing.Yield)
+		h.studio.wakeSupervisors() // the other may not know of it
 	}
 	return true, nil
 }
@@ -157,9 +158,13 @@ func (h *hold) load(ctx context.Context, models []string) {
 // accepted: then the queue knows it from here on.
 func (h *hold) remember(ctx context.Context, e *lackError) error {
 	h.lacks = append(h.lacks, e.lacks...)
-	return h.studio.queries.GenerationNeeds(ctx, db.GenerationNeedsParams{
-		Needs: e.needs, Origin: uuid.Nil, ID: e.generation, // of nobody, so that we hear of it too
+	err := h.studio.queries.GenerationNeeds(ctx, db.GenerationNeedsParams{
+		Needs: e.needs, Origin: h.studio.config.Instance, ID: e.generation,
 	})
+	if err == nil {
+		h.studio.tellUnread(e.generation)
+	}
+	return err
 }
 
 // able are the servers, other than one, that have what is needed, as far as is known.

@@ -213,7 +213,12 @@ func (h *hold) store(ctx context.Context) {
 	})
 	switch {
 	case err == nil:
+		before := h.stored
 		h.stored = shown
+		if shown.State != before.State || shown.Version != before.Version || shown.Device != before.Device ||
+			shown.LastError != before.LastError { // what the table takes for news
+			h.studio.announce(bellServer, h.server.ID, 0)
+		}
 	case ctx.Err() == nil:
 		h.logger.Warn("could not store how the server is", "err", err)
 	}

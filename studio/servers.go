@@ -112,7 +112,7 @@ func (s *Studio) abandonServer(ctx context.Context, rows []db.ServersAbandonedRo
 			s.counters.ended(Status(ended.Status))
 			s.relay.announce(bellChanged, row.GenerationID, ended.Rev)
 		}
-		s.hub.invalidate(row.GenerationID, unread) // the bell of our own changes is not heard by us
+		s.tellUnread(row.GenerationID) // the bell of our own changes is not heard by us
 	}
 	s.logger.InfoContext(ctx, "server is off, what was inside is back in the queue", "server", rows[0].Name, "count", len(rows))
 	s.wakeSupervisors()
@@ -143,6 +143,40 @@ func (s *Studio) takeBack(ctx context.Context, rows []db.ServersAbandonedRow) {
 		}
 	}
 }
+
+// wakeOne has one supervisor look into the queue, into which something has come that needs this: the one whose server
+// has the least inside of those that could take it. If all woke, all but one would ask the database in vain, at every
+// generation. Nobody is woken when none could; whoever has room again looks by itself. It reports whether one was.
+func (s *Studio) wakeOne(needs []string) bool {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var best *supervisor
+	least := math.MaxInt
+	for _, v := range s.supervisors { // in another order each time
+		if h := v.held.Load(); h != nil && h.inside() < least && h.hasRoom() && h.pause(now) == 0 &&
+			len(lacking(needs, h.objectInfo())) == 0 {
+			best, least = v, h.inside()
+		}
+	}
+	if best == nil {
+		return false
+	}
+	ring(best.wake)
+	return true
+}
+
+// passOn wakes another supervisor while more waits than one has taken.
+func (s *Studio) passOn() {
+	for _, needs := range s.hub.needed(passedOn) {
+		if s.wakeOne(needs) {
+			return
+		}
+	}
+}
+
+// passedOn is for how many of those that wait a server is looked for at once.
+const passedOn = 16
 
 // wakeSupervisors tells every supervisor that there may be something to pick.
 func (s *Studio) wakeSupervisors() {

@@ -54,7 +54,6 @@ func (s *Studio) AddServer(ctx context.Context, name, address string) (uuid.UUID
 	if err != nil {
 		return uuid.Nil, fmt.Errorf("add server: %w", err)
 	}
-	s.tellOfServer(id)
 	s.logger.InfoContext(ctx, "server added", "server", name, "url", comfy.Redacted(base))
 	return id, nil
 }
@@ -78,7 +77,6 @@ func (s *Studio) RenameServer(ctx context.Context, id uuid.UUID, name string) er
 	if err != nil {
 		return fmt.Errorf("rename server: %w", err)
 	}
-	s.tellOfServer(id)
 	return nil
 }
 
@@ -92,7 +90,6 @@ func (s *Studio) SetServerMode(ctx context.Context, id uuid.UUID, mode ServerMod
 	if rows == 0 {
 		return ErrNoServer
 	}
-	s.tellOfServer(id)
 	s.logger.InfoContext(ctx, "server mode changed", "server_id", id, "mode", mode)
 	return nil
 }
@@ -109,16 +106,8 @@ func (s *Studio) RemoveServer(ctx context.Context, id uuid.UUID) error {
 	if err != nil {
 		return fmt.Errorf("remove server: %w", err)
 	}
-	s.tellOfServer(id)
 	s.logger.InfoContext(ctx, "server removed", "server_id", id)
 	return nil
-}
-
-// tellOfServer has everybody look at a server that was changed here, this instance too: only a database that rings
-// its own bells would tell it.
-func (s *Studio) tellOfServer(id uuid.UUID) {
-	s.serversChanged(id)
-	s.relay.announce(bellServer, id, 0)
 }
 
 // AddedServers are the addresses, without userinfo, of the servers that people have added: with
@@ -137,7 +126,7 @@ func AddedServers(ctx context.Context, pool *pgxpool.Pool) ([]string, error) {
 	return added, nil
 }
 
-// changeServers runs change in a transaction in which nobody else changes the list.
+// changeServers runs change in a transaction in which nobody else changes the list, and rings.
 func (s *Studio) changeServers(ctx context.Context, change func(*db.Queries, []db.ServersKeptRow) error) error {
 	var refused error
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
@@ -157,6 +146,9 @@ func (s *Studio) changeServers(ctx context.Context, change func(*db.Queries, []d
 	})
 	if refused != nil {
 		return refused
+	}
+	if err == nil {
+		s.announce(bellServer, uuid.Nil, 0)
 	}
 	return unavailable(err)
 }

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/google/uuid"
-
 	"easel/db"
 )
 
@@ -71,7 +69,6 @@ func (s *Studio) set(ctx context.Context, name string, value any) error {
 	if err := s.queries.SettingSet(ctx, db.SettingSetParams{Name: name, Value: encoded}); err != nil {
 		return unavailable(fmt.Errorf("store setting %s: %w", name, err))
 	}
-	s.relay.announce(bellSettings, uuid.Nil, 0)
 	s.logger.InfoContext(ctx, "setting changed", "setting", name)
 	if err := s.readSettings(ctx); err != nil {
 		s.logger.WarnContext(ctx, "could not read the settings back", "err", err)

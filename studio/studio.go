@@ -140,9 +140,9 @@ type Studio struct {
 	timing  Timing
 	logger  *slog.Logger
 	pool    *pgxpool.Pool
-	queries *db.Queries
+	queries ringer
 	blobs   blob.Store
-	leases  *db.Queries // on connections of their own; set by Run
+	leases  ringer // on connections of their own; set by Run
 	hub     *hub
 	roster  *roster
 	relay   *relay
@@ -184,7 +184,6 @@ func New(c Config) (*Studio, error) {
 		timing:      c.Timing.withDefaults(),
 		logger:      c.Logger,
 		pool:        c.Pool,
-		queries:     db.New(c.Pool),
 		blobs:       c.Blobs,
 		forms:       newForms(),
 		decode:      make(chan struct{}, decoders),
@@ -204,19 +203,22 @@ func New(c Config) (*Studio, error) {
 	s.settings.reread = make(chan struct{}, 1)
 	configured := s.configuredSettings()
 	s.settings.now.Store(&configured)
+	s.queries = ringer{db.New(c.Pool), s.announce}
 	s.roster = newRoster(s)
 	s.hub = newHub(s.timing.Publish, s.load, c.Logger)
 	s.hub.missing = s.forms.missing
 	s.hub.reloaded = func(id uuid.UUID) {
 		s.wakeFollowers(id) // it may have been cancelled
-		s.wakeSupervisors() // there may be something to pick
+		if needs, waits := s.hub.waits(id); waits {
+			s.wakeOne(needs)
+		}
 	}
 	s.hub.refill = s.fill
 	if s.rings = c.Bus == nil; s.rings {
 		s.config.Bus = NewPostgresBus(c.Pool, c.Logger)
 	}
 	s.relay = newRelay(s)
-	s.hub.announce, s.hub.moving = s.relay.announce, s.relay.progressed
+	s.hub.announce, s.hub.moving = s.announce, s.relay.progressed
 	s.hub.interested = func() { ring(s.relay.wake) }
 	s.hub.setServers(asConfigured(c.Servers)) // a page that is asked for before Run has read more
 	s.hub.refresh()
@@ -244,9 +246,12 @@ func (s *Studio) run(ctx context.Context) error {
 		return fmt.Errorf("studio: %w", err)
 	}
 	defer leases.Close()
-	s.leases = db.New(leases)
+	s.leases = ringer{db.New(leases), s.announce}
 	if !s.persist(ctx, "store the configured servers", s.configure) ||
-		!s.persist(ctx, "read the servers", func(ctx context.Context) error { return s.roster.read(ctx, true) }) {
+		!s.persist(ctx, "read the servers", func(ctx context.Context) error {
+			_, err := s.roster.read(ctx, true)
+			return err
+		}) {
 		return nil
 	}
 	s.hub.refresh()

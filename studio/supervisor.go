@@ -31,6 +31,7 @@ type supervisor struct {
 	wake    chan struct{} // there may be something to pick
 	free    chan struct{} // the lease may be to be had
 	holds   atomic.Bool   // it is ours
+	held    atomic.Pointer[hold]
 	info    atomic.Pointer[workflow.ObjectInfo]
 	latest  atomic.Pointer[db.ServersOnRow] // as last read: what people have decided about the server
 
@@ -105,7 +106,9 @@ func (v *supervisor) supervise(ctx context.Context, l *lease) {
 		heard:  time.Now(), // it is given time
 		loaded: v.latest.Load().Loaded,
 	}
+	v.held.Store(h)
 	err := h.run(ctx)
+	v.held.Store(nil)
 	if errors.Is(err, errLeaseLost) {
 		v.studio.counters.LeaseLost.Add(1)
 		v.logger.Warn("lease lost", "fence", l.fence, "err", err)
@@ -209,6 +212,7 @@ func (h *hold) feed(ctx context.Context, g *errgroup.Group) error {
 			switch {
 			case err == nil:
 				g.Go(func() error { return f.run(ctx) })
+				h.studio.passOn()
 				select {
 				case <-f.begun: // the next must not overtake it on its way into ComfyUI's queue
 					continue

@@ -15,6 +15,7 @@ import (
 
 	"easel/blob"
 	"easel/comfy/simulator"
+	"easel/db"
 	"easel/db/dbtest"
 	"easel/studio"
 )
@@ -42,6 +43,7 @@ type workshop struct {
 	timing  studio.Timing
 	servers []studio.ServerConfig
 	bus     studio.Bus                  // of the studios that are started from now on; nil: the database's
+	quiet   bool                        // the database rings no bells: the bus does
 	running int                         // images of one user at once; 0: no limit
 	storage func(blob.Store) blob.Store // nil: the folder as it is
 	webhook string                      // as configuration gives it
@@ -70,7 +72,7 @@ func open(t *testing.T, settings ...setting) *workshop {
 	for _, set := range settings {
 		set(w, &config)
 	}
-	w.pool = dbtest.New(t, dbtest.With("river", studio.Migrate))
+	w.pool = database(t, w.quiet)
 	var err error
 	if w.blobs, err = blob.NewFolder(t.TempDir()); err != nil {
 		t.Fatal(err)
@@ -86,6 +88,20 @@ func open(t *testing.T, settings ...setting) *workshop {
 	w.start()
 	t.Cleanup(func() { w.stop() })
 	return w
+}
+
+// database is one of the test's own; a quiet one leaves bells to another bus.
+func database(t *testing.T, quiet bool) *pgxpool.Pool {
+	t.Helper()
+	if !quiet {
+		return dbtest.New(t, dbtest.With("river", studio.Migrate))
+	}
+	pool, err := db.OpenQuiet(t.Context(), dbtest.URL(t, dbtest.With("river", studio.Migrate)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return pool
 }
 
 // start runs a new studio on the same database, as a restart of the program does.
