@@ -37,7 +37,7 @@ func BenchmarkElsewhere(b *testing.B) {
 func benchElsewhere(b *testing.B, bus string) {
 	run := &script{epoch: time.Now(), ready: make(chan struct{}), over: make(chan struct{}), sent: make([]time.Duration, benchSteps+1)}
 	in := harness.StartInstallation(b, harness.Scale{
-		Instances: 2, Servers: 1, Bus: bus, Plain: true,
+		Instances: 2, Servers: 1, Bus: bus, Plain: true, Env: []string{"EASEL_LOG_LEVEL=info"}, // it names the owner
 		ComfyUI: simulator.Config{NoPreviews: true, Pace: simulator.Pace{Step: stepEvery}, Gate: run.pass},
 	})
 	owner, _ := in.AwaitOwner("gpu1", func(int) bool { return true })
