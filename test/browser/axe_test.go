@@ -68,7 +68,7 @@ func TestPagesAreAccessible(t *testing.T) {
 			judge(t, tab, axe, fmt.Sprintf("%s, %s, in %s", path, what, name))
 		}
 	}
-	for _, path := range []string{"/", "/gallery", "/servers", "/settings", "/nowhere", "/embed/gallery"} {
+	for _, path := range []string{"/", "/gallery", "/queue", "/servers", "/settings", "/nowhere", "/embed/gallery"} {
 		look("empty", path, `true`)
 	}
 	running := s.generate(ask{Prompt: "A mill", TotalImages: 2, Settings: map[string]any{"width": 64, "height": 64}})
@@ -82,6 +82,7 @@ func TestPagesAreAccessible(t *testing.T) {
 	}
 	look("while a run goes on", "/gallery", `document.querySelector('#cards').textContent.includes('Inferencing')`)
 	look("while a run goes on", "/servers", `true`)
+	look("while a run goes on", "/queue", `document.querySelector('.waiting-row')`)
 	cancelWhileJudged(t, s, axe, light, running.ID)
 
 	s.comfy.Faults().OutOfMemory(100)
