@@ -246,7 +246,7 @@ func (q *Queries) ServerTake(ctx context.Context, arg ServerTakeParams) (int64, 
 }
 
 const serversAbandoned = `-- name: ServersAbandoned :many
-SELECT a.prompt_id, a.generation_id, a.server_id, s.name, s.url
+SELECT a.prompt_id, a.generation_id, a.server_id, a.state, s.name, s.url
 FROM servers s JOIN attempts a ON a.server_id = s.id
 WHERE (NOT s.enabled OR s.mode = 'off') AND (s.lease_until < now() OR s.owner = $1::uuid OR $2::boolean)
   AND a.state IN ('submitting', 'submitted', 'running')
@@ -263,6 +263,7 @@ type ServersAbandonedRow struct {
 	PromptID     uuid.UUID
 	GenerationID uuid.UUID
 	ServerID     uuid.UUID
+	State        string
 	Name         string
 	URL          string
 }
@@ -281,6 +282,7 @@ func (q *Queries) ServersAbandoned(ctx context.Context, arg ServersAbandonedPara
 			&i.PromptID,
 			&i.GenerationID,
 			&i.ServerID,
+			&i.State,
 			&i.Name,
 			&i.URL,
 		); err != nil {

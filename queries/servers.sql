@@ -77,7 +77,7 @@ WHERE s.id = @id AND s.owner = @owner::uuid AND s.fence = @fence AND s.mode = 'd
 
 -- ServersAbandoned reads what still lies on servers that are off and that nobody holds any more.
 -- name: ServersAbandoned :many
-SELECT a.prompt_id, a.generation_id, a.server_id, s.name, s.url
+SELECT a.prompt_id, a.generation_id, a.server_id, a.state, s.name, s.url
 FROM servers s JOIN attempts a ON a.server_id = s.id
 WHERE (NOT s.enabled OR s.mode = 'off') AND (s.lease_until < now() OR s.owner = @owner::uuid OR @force::boolean)
   AND a.state IN ('submitting', 'submitted', 'running')

@@ -21,8 +21,8 @@ const (
 	lossServer  = "server_removed"  // configuration dropped the server, or somebody switched it off
 	lossRestore = "restored"        // it was under way when the backup was made that this database is of
 
-	// The server stopped answering and did not come back, so that its work went elsewhere. One that
-	// was running then counts as a crash, like one that was absent afterwards.
+	// The server did not answer, for long or when it was switched off, so that its work went elsewhere.
+	// One that was running then counts as a crash, like one that was absent afterwards.
 	lossUnreachable = "unreachable"
 )
 

@@ -108,7 +108,7 @@ func (f *follower) listen(ctx context.Context) (over bool, err error) {
 	if !ok || f.life.State == attemptRunning || s.Phase == comfy.PhaseQueued || s.StartedAt.IsZero() {
 		return false, nil
 	}
-	f.life.State, f.life.Seen, f.life.Absent = attemptRunning, true, 0
+	f.life.State, f.life.Seen, f.life.AbsentAt = attemptRunning, true, time.Time{}
 	return f.act(ctx, verdict{Do: noteRunning})
 }
 
@@ -184,7 +184,7 @@ func (f *follower) rest(found comfy.Lookup) time.Duration {
 	h, t := f.hold, f.hold.studio.timing
 	s, _ := h.tracker.Snapshot(f.promptID)
 	switch {
-	case f.life.Absent > 0: // look again when it may be believed
+	case !f.life.AbsentAt.IsZero(): // look again when it may be believed
 		return max(t.AbsentGap, time.Until(f.life.Posted.Add(t.Settle)))
 	case found.State == comfy.Succeeded, s.Ended, f.life.Cancel:
 		// History may come later than the message, by 0.4 s as measured; and what was asked to

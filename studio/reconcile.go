@@ -16,8 +16,7 @@ type life struct {
 	Refused bool      // the POST was answered by an error of the server itself (500)
 	Cancel  bool      // its generation is to end
 
-	Absent   int       // readings in a row in which it was nowhere
-	AbsentAt time.Time // the first of them
+	AbsentAt time.Time // of the first reading in a row in which it was nowhere; zero: the last one found it
 	Empty    int       // readings in which it had succeeded without a file
 
 	Losses      int // earlier attempts of its image that vanished
@@ -76,7 +75,7 @@ func decide(a life, l comfy.Lookup, now time.Time, t Timing) (life, verdict) {
 	if l.State == comfy.Absent {
 		return decideAbsent(a, now, t)
 	}
-	a.Seen, a.Absent = true, 0
+	a.Seen, a.AbsentAt = true, time.Time{}
 	switch l.State {
 	case comfy.Waiting:
 		if a.State == attemptSubmitting {
@@ -105,12 +104,32 @@ func decide(a life, l comfy.Lookup, now time.Time, t Timing) (life, verdict) {
 	return a, verdict{}
 }
 
+// spent is the end of an image that may not be sent again, whichever way it came back into the queue. Where it may, it
+// says wait.
+func spent(past life) verdict {
+	if past.Crashes >= maxCrashes {
+		return verdict{Do: endFailed, Code: codeCrashes, Message: crashesWords}
+	}
+	return verdict{}
+}
+
+// abandoned is why an attempt is lost with a server that was switched off. answered says whether the server could be
+// asked, l is what it said. One that was running and is gone, or whose server is, may have taken it down.
+func abandoned(state string, answered bool, l comfy.Lookup) (reason, message string) {
+	switch {
+	case !answered:
+		return lossUnreachable, "Its server did not answer, and was switched off."
+	case l.State == comfy.Absent && state == attemptRunning:
+		return lossAbsent, "Its server had lost it, and was switched off."
+	}
+	return lossServer, "Its server was switched off."
+}
+
 func decideAbsent(a life, now time.Time, t Timing) (life, verdict) {
-	if a.Absent == 0 {
+	if a.AbsentAt.IsZero() {
 		a.AbsentAt = now
 	}
-	a.Absent++
-	settled := now.Sub(a.Posted) >= t.Settle && a.Absent >= 2 && now.Sub(a.AbsentAt) >= t.AbsentGap
+	settled := now.Sub(a.Posted) >= t.Settle && now.Sub(a.AbsentAt) >= t.AbsentGap // so never at the first reading
 	switch {
 	case a.Cancel && (a.Seen || settled):
 		// Nothing will be run again, so there is nothing to wait for once it was in there.

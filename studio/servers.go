@@ -96,11 +96,15 @@ func (s *Studio) abandonServer(ctx context.Context, rows []db.ServersAbandonedRo
 			s.logger.WarnContext(ctx, "could not release the lease", "err", err)
 		}
 	}()
+	client, found := s.lastWords(ctx, rows)
+	if client != nil {
+		defer client.Close()
+	}
 	for _, row := range rows {
+		reason, message := abandoned(row.State, found != nil, found[row.PromptID.String()])
 		ended, err := db.One(s.queries.AttemptEnd(ctx, db.AttemptEndParams{
 			ServerID: server, Owner: s.config.Instance, Fence: l.fence, PromptID: row.PromptID,
-			State: attemptLost, LossReason: lossServer, ImageStatus: string(Pending),
-			ErrorMessage: "Its server was switched off.",
+			State: attemptLost, LossReason: reason, ImageStatus: string(Pending), ErrorMessage: message,
 			WatchSeconds: s.timing.Watch.Seconds(), // it may be on again by then, with the prompt inside
 		}))
 		switch {
@@ -116,27 +120,46 @@ func (s *Studio) abandonServer(ctx context.Context, rows []db.ServersAbandonedRo
 	}
 	s.logger.InfoContext(ctx, "server is off, what was inside is back in the queue", "server", rows[0].Name, "count", len(rows))
 	s.wakeSupervisors()
-	s.takeBack(ctx, rows)
+	s.takeBack(ctx, client, rows, found)
 	return nil
 }
 
 // unread is a revision that nobody has read yet.
 const unread = math.MaxInt64
 
-// takeBackTimeout bounds what a ComfyUI that is switched off may cost.
-const takeBackTimeout = 3 * time.Second
+// lastWordsTimeout bounds what a ComfyUI that is switched off may cost, twice.
+const lastWordsTimeout = 3 * time.Second
 
-// takeBack asks a server that is off, while it can be reached, not to make what others make now.
-func (s *Studio) takeBack(ctx context.Context, rows []db.ServersAbandonedRow) {
+// lastWords asks a server that is off what became of the prompts inside it; nil: it does not answer.
+func (s *Studio) lastWords(ctx context.Context, rows []db.ServersAbandonedRow) (*comfy.Client, map[string]comfy.Lookup) {
 	client, err := comfy.NewClient(rows[0].URL, comfy.ClientOptions{})
 	if err != nil {
-		return // it was never reached under this address
+		return nil, nil // it was never reached under this address
 	}
-	defer client.Close()
-	ctx, cancel := context.WithTimeout(ctx, takeBackTimeout)
+	ctx, cancel := context.WithTimeout(ctx, lastWordsTimeout)
+	defer cancel()
+	ids := make([]string, len(rows))
+	for i, row := range rows {
+		ids[i] = row.PromptID.String()
+	}
+	found, err := client.LookupAll(ctx, ids)
+	if err != nil {
+		s.logger.InfoContext(ctx, "server that is off does not answer", "server", rows[0].Name, "err", err)
+		return client, nil
+	}
+	return client, found
+}
+
+// takeBack asks a server that is off, while it can be reached, not to make what others make now.
+func (s *Studio) takeBack(ctx context.Context, client *comfy.Client, rows []db.ServersAbandonedRow, found map[string]comfy.Lookup) {
+	ctx, cancel := context.WithTimeout(ctx, lastWordsTimeout)
 	defer cancel()
 	for _, row := range rows {
-		if err := client.Cancel(ctx, row.PromptID.String()); err != nil {
+		id := row.PromptID.String()
+		if state := found[id].State; state != comfy.Waiting && state != comfy.Running {
+			continue
+		}
+		if err := client.Cancel(ctx, id); err != nil {
 			s.logger.InfoContext(ctx, "could not take a prompt back from a server that is off", "server", row.Name,
 				"prompt_id", row.PromptID, "err", err)
 			return // it is gone; asking for the others would only take time

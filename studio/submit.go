@@ -47,10 +47,14 @@ func (h *hold) pick(ctx context.Context) (*follower, error) {
 		if row, err = h.next(ctx, q); err != nil {
 			return err
 		}
+		past := life{Losses: int(row.Losses), Crashes: int(row.Crashes), OutOfMemory: int(row.OutOfMemory)}
+		if v := spent(past); v.Do != wait {
+			return &unsendableError{row.GenerationID, row.Index, v.Code, v.Message, errCrashes}
+		}
 		promptID := uuid.New()
 		graph, err := h.graph(row, promptID)
 		if err != nil {
-			return &workflowError{generation: row.GenerationID, image: row.Index, err: err}
+			return &unsendableError{row.GenerationID, row.Index, codeWorkflow, workflowWords, err}
 		}
 		needs = needsOf(graph)
 		if lacks := lacking(needs, h.objectInfo()); len(lacks) > 0 {
@@ -58,15 +62,13 @@ func (h *hold) pick(ctx context.Context) (*follower, error) {
 		}
 		sent, err := graph.Marshal()
 		if err != nil {
-			return &workflowError{generation: row.GenerationID, image: row.Index, err: err}
+			return &unsendableError{row.GenerationID, row.Index, codeWorkflow, workflowWords, err}
 		}
 		f = h.newFollower(promptID, row.GenerationID, int(row.Index), graph)
 		f.workflow, _ = workflow.Builtin(row.Workflow)
 		f.fresh = true
-		f.life = life{
-			State: attemptSubmitting, Posted: time.Now(),
-			Losses: int(row.Losses), Crashes: int(row.Crashes), OutOfMemory: int(row.OutOfMemory),
-		}
+		f.life = past
+		f.life.State, f.life.Posted = attemptSubmitting, time.Now()
 		inserted, err = db.One(q.AttemptInsert(ctx, db.AttemptInsertParams{
 			Owner: h.lease.owner, ServerID: h.server.ID, Fence: h.lease.fence,
 			GenerationID: row.GenerationID, ImageIndex: row.Index, PromptID: promptID,
@@ -146,15 +148,21 @@ func (h *hold) next(ctx context.Context, q *db.Queries) (row db.ImagePickRow, er
 	return row, errContended
 }
 
-// workflowError is an image whose graph cannot be made: it would never be sent.
-type workflowError struct {
-	generation uuid.UUID
-	image      int32
-	err        error
+// unsendableError is an image that will never be sent: its graph cannot be made, or it has taken servers down.
+type unsendableError struct {
+	generation    uuid.UUID
+	image         int32
+	code, message string
+	err           error
 }
 
-func (e *workflowError) Error() string { return fmt.Sprintf("make the graph: %v", e.err) }
-func (e *workflowError) Unwrap() error { return e.err }
+func (e *unsendableError) Error() string { return fmt.Sprintf("image cannot be sent: %v", e.err) }
+func (e *unsendableError) Unwrap() error { return e.err }
+
+var errCrashes = errors.New("servers went down while they worked on it")
+
+// workflowWords are said of an image whose graph cannot be made.
+const workflowWords = "This workflow does not fit the settings any more."
 
 // graph makes the graph of an image for this server: the workflow with the values in place, the
 // image's own seed, and a folder of the attempt's own for what it saves. The folder makes the save
@@ -195,12 +203,11 @@ func (h *hold) graph(row db.ImagePickRow, promptID uuid.UUID) (workflow.Graph, e
 
 func outputPrefix(promptID uuid.UUID) string { return "easel/" + promptID.String() + "/image" }
 
-// failUnsendable ends an image whose graph cannot be made.
-func (h *hold) failUnsendable(ctx context.Context, e *workflowError) error {
-	const message = "This workflow does not fit the settings any more."
+// failUnsendable ends an image that will never be sent.
+func (h *hold) failUnsendable(ctx context.Context, e *unsendableError) error {
 	row, err := db.One(h.studio.queries.ImageFail(ctx, db.ImageFailParams{
 		GenerationID: e.generation, Index: e.image, Origin: h.lease.owner,
-		ErrorCode: codeWorkflow, ErrorMessage: message,
+		ErrorCode: e.code, ErrorMessage: e.message,
 	}))
 	if err != nil {
 		return fmt.Errorf("fail an image: %w", err)
@@ -209,8 +216,8 @@ func (h *hold) failUnsendable(ctx context.Context, e *workflowError) error {
 	h.studio.logger.Warn("image cannot be sent", "generation", e.generation, "image", e.image, "err", e.err)
 	h.studio.hub.change(e.generation, row.Rev, func(g *Generation) {
 		image := &g.Images[e.image-1]
-		image.Status, image.ErrorMessage, image.FinishedAt = Failed, message, &row.UpdatedAt
-		g.endWith(Status(row.Status), row.UpdatedAt, codeWorkflow, message)
+		image.Status, image.ErrorMessage, image.FinishedAt = Failed, e.message, &row.UpdatedAt
+		g.endWith(Status(row.Status), row.UpdatedAt, e.code, e.message)
 	})
 	return nil
 }

@@ -207,7 +207,7 @@ func (h *hold) feed(ctx context.Context, g *errgroup.Group) error {
 			next = h.drain(ctx)
 		} else if h.hasRoom() && (!time.Now().Before(due) || h.studio.hub.anyPending()) {
 			f, err := h.pick(ctx)
-			var unsendable *workflowError
+			var unsendable *unsendableError
 			var lack *lackError
 			switch {
 			case err == nil:

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"easel/comfy/simulator"
 	"easel/studio"
 )
@@ -87,6 +89,81 @@ func TestCrashesServer(t *testing.T) {
 		t.Errorf("failed as %q after %d posts", state.Generation.ErrorCode, len(w.comfy.Ledger().Posts()))
 	}
 	w.stepper.Open()
+}
+
+// P08 holds whichever way the image got back into the queue: here its server goes down with it, does
+// not come back and is switched off; then another goes down with it.
+func TestCrashesServersThatAreSwitchedOff(t *testing.T) {
+	t.Parallel()
+	w := open(t, stepping)
+	w.awaitServer(studio.ServerUp)
+	g := w.create(request("poison"))
+	for n := range 2 {
+		w.atStep(1)
+		w.await(g.ID, "running", func(s *studio.State) bool {
+			image := s.Generation.Images[0]
+			return image.AttemptState == "running" && image.Attempts == n+1
+		})
+		w.comfy.Kill()
+		w.awaitServer(studio.ServerDown)
+		w.exec("UPDATE servers SET mode = 'off'")
+		w.eventually("given up with its server", func() bool {
+			return w.count("SELECT count(*) FROM attempts WHERE loss_reason = 'unreachable' AND was_running") == n+1
+		})
+		if err := w.comfy.Restart(); err != nil {
+			t.Fatal(err)
+		}
+		w.exec("UPDATE servers SET mode = 'active'")
+	}
+	state := w.awaitStatus(g.ID, studio.Failed)
+	if state.Generation.ErrorCode != "crashes_server" || len(w.comfy.Ledger().Posts()) != 2 {
+		t.Errorf("failed as %q after %d posts", state.Generation.ErrorCode, len(w.comfy.Ledger().Posts()))
+	}
+	w.stepper.Open()
+	w.awaitStatus(w.create(request("the next")).ID, studio.Complete)
+}
+
+// What counts as a crash and what does not, whatever put the image back.
+func TestWhatCountsAsACrash(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	w.awaitServer(studio.ServerUp)
+	if err := w.studio.SetQueuePaused(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	type loss struct {
+		reason  string
+		running bool
+	}
+	want := map[uuid.UUID]studio.Status{}
+	for _, test := range []struct {
+		past []loss
+		end  studio.Status
+	}{
+		{[]loss{{"absent", true}, {"unreachable", true}}, studio.Failed},
+		{[]loss{{"unreachable", true}, {"restored", true}, {"absent", true}}, studio.Failed},
+		{[]loss{{"absent", true}, {"absent", false}}, studio.Complete},
+		{[]loss{{"absent", true}, {"server_removed", true}, {"restored", true}, {"outputs_missing", true}}, studio.Complete},
+	} {
+		g := w.create(request("past"))
+		want[g.ID] = test.end
+		for i, l := range test.past {
+			w.exec("INSERT INTO attempts (prompt_id, generation_id, image_index, number, server_id, fence, state, graph, was_running, loss_reason, finished_at) "+
+				"SELECT gen_random_uuid(), $1, 1, $2, id, 1, 'lost', '{}', $3, $4, now() FROM servers", g.ID, i+1, l.running, l.reason)
+		}
+	}
+	if err := w.studio.SetQueuePaused(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	for id, status := range want {
+		g := w.awaitStatus(id, status).Generation
+		if (g.ErrorCode == "crashes_server") != (status == studio.Failed) {
+			t.Errorf("ended as %s, %q", g.Status, g.ErrorCode)
+		}
+	}
+	if n := len(w.comfy.Ledger().Posts()); n != 2 {
+		t.Errorf("%d prompts were posted, want those of the two that may go on", n)
+	}
 }
 
 // Without ComfyUI work is accepted and waits; it is done when ComfyUI comes.
