@@ -155,6 +155,7 @@ type Studio struct {
 	counters   Counters
 	settings   settings
 	sender     *sender
+	receivers  receivers
 	deliveries deliveries
 
 	storage        storageState

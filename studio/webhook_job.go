@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,8 +17,8 @@ import (
 	"easel/db"
 )
 
-// The queue of the jobs that deliver is their own: receivers that hang hold up each other at most,
-// and never a picture.
+// The queue of the jobs that deliver is their own: receivers that hang hold up no picture, and with at
+// most webhooksPerHost workers each hardly each other.
 const (
 	webhookQueue   = "webhooks"
 	webhooksAtOnce = 8
@@ -137,6 +139,11 @@ func (w *webhookWorker) Work(ctx context.Context, job *river.Job[webhookArgs]) e
 	if err != nil {
 		return fmt.Errorf("read delivery: %w", err)
 	}
+	leave, snooze := s.receivers.enter(hostOf(row.URL))
+	if leave == nil {
+		return river.JobSnooze(jitter(snooze)) // which is no try
+	}
+	defer leave()
 	body, err := s.webhookBody(ctx, row)
 	if errors.Is(err, ErrNotFound) {
 		return nil // deleted, and the delivery with it
@@ -171,6 +178,15 @@ func (w *webhookWorker) Work(ctx context.Context, job *river.Job[webhookArgs]) e
 		return river.JobSnooze(pause)
 	}
 	return nil
+}
+
+// hostOf is whom an address is of, port and all; the whole of one that is none.
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	return strings.ToLower(u.Host)
 }
 
 // afterTry decides how a delivery goes on. A test is tried once: somebody waits for its result.

@@ -2,6 +2,7 @@ package studio
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -42,6 +43,7 @@ type sender struct {
 	agent   string // User-Agent
 	key     []byte // of the signature
 	now     func() time.Time
+	timeout time.Duration
 }
 
 // senderConfig is what a sender is made of; tests put their own network in the place of the world.
@@ -53,6 +55,7 @@ type senderConfig struct {
 	Public   func(netip.Addr) bool // nil: isPublic
 	TLS      *tls.Config           // nil: the system's roots
 	Now      func() time.Time      // nil: time.Now
+	Timeout  time.Duration         // 0: webhookTimeout
 }
 
 func newSender(c senderConfig) *sender {
@@ -90,7 +93,7 @@ func newSender(c senderConfig) *sender {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		close:   transport.CloseIdleConnections,
-		private: c.Private, agent: c.Agent, key: c.Key, now: c.Now,
+		private: c.Private, agent: c.Agent, key: c.Key, now: c.Now, timeout: cmp.Or(c.Timeout, webhookTimeout),
 	}
 }
 
@@ -124,7 +127,7 @@ const (
 // wants what was sent: each is checked like the first address, and none leads from https to http.
 // An error means that ctx has ended.
 func (s *sender) post(ctx context.Context, p posting) (answer, error) {
-	limited, cancel := context.WithTimeout(ctx, webhookTimeout)
+	limited, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	address := p.URL
 	for hops := 0; ; hops++ {

@@ -272,6 +272,64 @@ func TestWebhookRedirects(t *testing.T) {
 	}
 }
 
+// A receiver that takes the post and says nothing, or begins to answer and never ends, holds a worker for a bounded time.
+func TestWebhookTimeout(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	release := make(chan struct{})
+	port := w.receiver(outside, func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/begins" {
+			_, _ = io.WriteString(rw, "well")
+			_ = http.NewResponseController(rw).Flush()
+		}
+		<-release
+	})
+	s := w.sender()
+	defer close(release)
+	s.timeout = time.Second
+	if a := w.post(s, "https://example.com:"+port+"/hangs"); a.Outcome != tryAgain || a.Status != 0 || !strings.HasPrefix(a.Words, "It did not answer within") {
+		t.Errorf("hangs: %+v", a)
+	}
+	s.timeout = 5 * time.Second // its status has come, and counts
+	if a := w.post(s, "https://example.com:"+port+"/begins"); a.Outcome != delivered || a.Body != "well" {
+		t.Errorf("begins: %+v", a)
+	}
+}
+
+// However many deliveries a receiver has, few are under way at once, and the others spread out.
+func TestReceivers(t *testing.T) {
+	t.Parallel()
+	var r receivers
+	first, _ := r.enter("hangs")
+	second, _ := r.enter("hangs")
+	last := time.Duration(0)
+	for range 5 {
+		leave, snooze := r.enter("hangs")
+		if leave != nil || snooze <= last || snooze > maxWebhookSnooze {
+			t.Fatalf("enter() = %t, %s after %s", leave != nil, snooze, last)
+		}
+		last = snooze
+	}
+	other, _ := r.enter("another")
+	if first == nil || second == nil || other == nil {
+		t.Fatal("a free place was refused")
+	}
+	first()
+	first() // a second time gives no second place
+	if again, _ := r.enter("hangs"); again == nil {
+		t.Error("a place that was left is not given again")
+	} else if more, _ := r.enter("hangs"); more != nil {
+		t.Error("a third place was given")
+	} else {
+		again()
+	}
+	second()
+	other()
+	if len(r.busy) != 0 {
+		t.Errorf("%d idle hosts are remembered", len(r.busy))
+	}
+}
+
 func TestWebhookAnswers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

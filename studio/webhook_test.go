@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -251,45 +252,57 @@ func TestWebhookDefault(t *testing.T) {
 	}
 }
 
-// A receiver that hangs holds up nobody but receivers: pictures are made all the same, and the end
-// of none waits.
+// A receiver that hangs holds up nobody: pictures are made all the same, the end of none waits, and other
+// receivers get theirs.
 func TestWebhookHangs(t *testing.T) {
 	t.Parallel()
-	r := receive(t)
-	r.hang = make(chan struct{})
+	hanging, other := receive(t), receive(t)
+	hanging.hang = make(chan struct{})
 	w := open(t)
-	for range 12 { // more than are posted at once
-		g := w.create(r.request("hanging"))
-		w.awaitStatus(g.ID, studio.Complete)
+	for range 12 { // more than there are workers
+		w.awaitStatus(w.create(hanging.request("hanging")).ID, studio.Complete)
 	}
-	w.eventually("all workers hang", func() bool { return len(r.all()) >= 8 })
-	w.awaitStatus(w.create(request("all the same")).ID, studio.Complete)
-	close(r.hang)
+	w.eventually("it hangs", func() bool { return len(hanging.all()) > 0 })
+	g := w.create(other.request("another"))
+	if d := w.deliveries(g.ID, 1)[0]; d.State != studio.DeliveryDelivered {
+		t.Errorf("%+v", d)
+	}
+	if n := w.count("SELECT count(*) FROM webhook_deliveries WHERE state = 'pending'"); n != 12 {
+		t.Errorf("%d deliveries are under way to the receiver that hangs, want all 12", n)
+	}
+	close(hanging.hang)
 }
 
-// A crash between the end and its delivery loses nothing: here the job is gone with River's table,
-// and then the whole process.
-func TestWebhookAfterCrash(t *testing.T) {
+// chore has a chore done now, as a job like that of every minute or hour.
+func (w *workshop) chore(what string) {
+	w.t.Helper()
+	w.exec("INSERT INTO river.river_job (kind, args, max_attempts) VALUES ('tidy', jsonb_build_object('what', $1::text), 1)", what)
+}
+
+// A delivery whose job is gone, because somebody has emptied River's tables, gets another by the chore of
+// every minute once it is overdue; one that is merely between two tries is left alone.
+func TestWebhookJobGone(t *testing.T) {
 	t.Parallel()
 	r := receive(t, http.StatusBadGateway)
-	w := open(t)
+	w := open(t, func(w *workshop, _ *simulator.Config) { w.timing.RetryWebhook = time.Hour })
 	w.awaitServer(studio.ServerUp)
-	g := w.create(r.request("survives"))
-	w.awaitStatus(g.ID, studio.Complete)
-	w.eventually("tried", func() bool { return len(r.all()) > 0 })
-	w.stop()
-	if _, err := w.pool.Exec(t.Context(), "DELETE FROM river.river_job"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.pool.Exec(t.Context(), "UPDATE webhook_deliveries SET job_id = NULL"); err != nil {
-		t.Fatal(err)
-	}
+	overdue, waiting := w.create(r.request("overdue")), w.create(r.request("waiting"))
+	w.awaitStatus(overdue.ID, studio.Complete)
+	w.awaitStatus(waiting.ID, studio.Complete)
+	w.eventually("tried", func() bool {
+		return w.count("SELECT count(*) FROM webhook_deliveries WHERE tries = 1 AND next_try_at > now() + interval '10 minutes'") == 2
+	})
 	r.mu.Lock()
 	r.answers = nil
 	r.mu.Unlock()
-	w.start()
-	if d := w.deliveries(g.ID, 1)[0]; d.State != studio.DeliveryDelivered {
+	w.exec("DELETE FROM river.river_job WHERE kind = 'webhook'")
+	w.exec("UPDATE webhook_deliveries SET next_try_at = now() - interval '11 minutes' WHERE generation_id = $1", overdue.ID)
+	w.chore("webhooks")
+	if d := w.deliveries(overdue.ID, 1)[0]; d.State != studio.DeliveryDelivered || len(d.Tries) != 2 {
 		t.Errorf("%+v", d)
+	}
+	if n := w.count("SELECT count(*) FROM river.river_job WHERE kind = 'webhook'"); n != 1 {
+		t.Errorf("%d jobs were made, want that of the overdue delivery", n)
 	}
 }
 
