@@ -200,7 +200,7 @@ type stream struct {
 
 func (p *pair) stream(address, last, datastar string) *stream {
 	p.t.Helper()
-	response := p.open(address, last, datastar) //nolint:bodyclose // leave closes it
+	response := p.open(address, last, datastar)
 	if response.StatusCode != http.StatusOK {
 		p.t.Fatalf("GET %s: %s", address, response.Status)
 	}
