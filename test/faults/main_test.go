@@ -15,16 +15,16 @@ import (
 	"easel/test/harness"
 )
 
-// How hard TestCrash and TestSoak are on the installation: `make test` runs TestCrash as it stands
+// How hard TestCrash is on the installation: `make test` runs it as it stands
 // here, `make test-crash` and `make soak` give more.
 var (
-	instances   = flag.Int("instances", 3, "Easels of TestCrash and TestSoak")
-	servers     = flag.Int("servers", 4, "ComfyUIs of TestCrash and TestSoak")
+	instances   = flag.Int("instances", 3, "Easels of TestCrash")
+	servers     = flag.Int("servers", 4, "ComfyUIs of TestCrash")
 	generations = flag.Int("generations", 120, "generations of TestCrash")
 	kills       = flag.Int("kills", 10, "deaths of TestCrash")
-	soak        = flag.Duration("soak", 0, "how long TestSoak goes on; 0: it is left out")
-	bus         = flag.String("bus", "", "EASEL_BUS of TestCrash and TestSoak; redis, nats: with a server of their own")
-	seed        = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of what happens when in TestCrash and TestSoak")
+	soak        = flag.Duration("soak", 0, "how long TestCrash goes on, with harmful deeds besides; 0: until -generations and -kills are over")
+	bus         = flag.String("bus", "", "EASEL_BUS of TestCrash; redis, nats: with a server of their own")
+	seed        = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of what happens when in TestCrash")
 )
 
 // together is how many tests run at once: they wait, most of the time, for what Easel waits for.
