@@ -101,11 +101,15 @@ func (h *hub) oversee(now time.Time) {
 	h.moved, h.nudged = false, false
 	h.made = now
 	h.overview.set(o)
-	h.rest = max(h.every, overseeShare*time.Since(began))
+	h.rest = max(h.every, min(overseeShare*time.Since(began), longestRest))
 }
 
-// overseeShare keeps the overview to a tenth of the time, however long the queue is.
-const overseeShare = 10
+// overseeShare keeps the overview to a tenth of the time, however long the queue is; longestRest bounds that
+// where it was the machine that took the time.
+const (
+	overseeShare = 10
+	longestRest  = time.Second
+)
 
 // placedAtOnce is how many of the queue have a new state with each move.
 const placedAtOnce = 500

@@ -275,7 +275,7 @@ func TestCancelAll(t *testing.T) {
 	}
 	w.stepper.Open()
 	w.eventually("all ended", func() bool { return len(w.studio.Overview().Live) == 0 })
-	if n := w.count(`SELECT count(*) FROM generations WHERE status = 'cancelled'`); n < 211 { // what ran may have been done
+	if n := w.count(`SELECT count(*) FROM generations WHERE status = 'cancelled'`); n < 210 { // what was inside may have been done before it was stopped
 		t.Errorf("%d are cancelled", n)
 	}
 	if n := w.count(`SELECT count(*) FROM images WHERE status IN ('pending', 'generating')`); n != 0 {

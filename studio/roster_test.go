@@ -49,7 +49,7 @@ func (w *workshop) shown(s *studio.Studio, name, what string, want func(studio.S
 				return found
 			}
 		case <-timeout:
-			w.t.Fatalf("server %s is never %s; at last %+v", name, what, watch.Latest().Servers)
+			w.t.Fatalf("server %s is never %s; at last %+v\n%s", name, what, watch.Latest().Servers, goroutines())
 		}
 	}
 }

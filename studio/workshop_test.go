@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -312,4 +313,10 @@ func (w *workshop) eventually(what string, done func() bool) {
 			w.t.Fatalf("never %s", what)
 		}
 	}
+}
+
+// goroutines tells where every goroutine is, for what should have come and never did.
+func goroutines() []byte {
+	text := make([]byte, 1<<20)
+	return text[:runtime.Stack(text, true)]
 }
