@@ -21,7 +21,7 @@ const clients = 16
 const endPatience = 10 * time.Minute
 
 // Everything is killed at random while many ask: Easels, ComfyUIs, Postgres, the bus (P02 to P08,
-// P15). What was acknowledged ends, and every picture is whole. With -soak it goes on for that long, and
+// P15, P16). What was acknowledged ends, and every picture is whole. With -soak it goes on for that long, and
 // parts are stopped, frozen, cut off and slowed down as well.
 func TestCrash(t *testing.T) {
 	t.Parallel()
