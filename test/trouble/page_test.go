@@ -165,9 +165,12 @@ func TestPageWhileEaselRestarts(t *testing.T) {
 	showsStep(tab, id, 5)
 	backwards := watchNumber(t, tab, id)
 	for _, end := range []func(){func() { r.Stop() }, r.Kill} {
+		sockets := r.comfy.Ledger().Sockets()
 		end()
 		tab.Wait(lostBar)
 		r.Restart()
+		// ComfyUI says a step once: whoever is not connected by then has to wait for the next.
+		harness.Eventually(t, "does Easel listen again", func() bool { return r.comfy.Ledger().Sockets() > sockets })
 		tab.Wait("!(" + lostBar + ")")
 	}
 	r.awaitServer("up")
