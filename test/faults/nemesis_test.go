@@ -110,15 +110,14 @@ func (n *nemesis) stopEasel() error {
 	return bringBack(e)
 }
 
-// bringBack starts an Easel as systemd would: again, as long as the start is refused because the
-// database is not there yet.
+// bringBack starts an Easel as systemd would: again, as long as the start is refused. Each start waits
+// by itself for a database that is not there yet.
 func bringBack(e *harness.Easel) error {
 	for began := time.Now(); ; {
 		err := e.TryRestart()
 		if err == nil || time.Since(began) > harness.Patience {
 			return err
 		}
-		time.Sleep(250 * time.Millisecond) // systemd waits two seconds
 	}
 }
 

@@ -182,7 +182,9 @@ func (l *Ledger) checkGeneration(t testing.TB, f *Figures, n int, id string) {
 	var status int
 	var err error
 	// Another instance may have shown the end: this one has until a lost bell is found out about (P19).
-	for began := time.Now(); ; {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for began := time.Now(); ; <-tick.C {
 		g, status, err = e.Look(t.Context(), id)
 		if err == nil && status == http.StatusOK && g.Ended() || time.Since(began) > Patience {
 			break
