@@ -106,7 +106,9 @@ func TestWebhookOfEachEnd(t *testing.T) {
 	if _, _, err := w.studio.Cancel(t.Context(), running.ID); err != nil {
 		t.Fatal(err)
 	}
-	w.eventually("interrupted", func() bool { return len(w.comfy.Ledger().Interrupts()) > 0 })
+	// Both ends are waited for: whoever is still at ComfyUI when it goes on may complete.
+	w.awaitStatus(waiting.ID, studio.Cancelled)
+	w.awaitStatus(running.ID, studio.Cancelled)
 	w.stepper.Open()
 	done := w.create(r.request("done"))
 	w.awaitStatus(done.ID, studio.Complete)
