@@ -23,8 +23,9 @@ type Postgres struct {
 	t   testing.TB
 	dir string
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards all below
 	server *embedded.Server
+	stop   chan struct{} // closed when it is meant to be down
 }
 
 // StartPostgres runs one until the test ends. It does not wait for the disk: what it has answered
@@ -42,10 +43,15 @@ func StartPostgres(t testing.TB) *Postgres {
 	return p
 }
 
-// Start brings it back after Stop, and after more deaths than it is brought back from by itself.
+// Start brings it back after Stop.
 func (p *Postgres) Start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.start()
+}
+
+// start makes a server; p.mu is held.
+func (p *Postgres) start() error {
 	server, err := embedded.Start(context.Background(), embedded.Config{
 		DataDir: p.dir, BinDir: os.Getenv("EASEL_PG_BIN"), User: os.Getenv("EASEL_PG_USER"), Logger: slog.New(slog.DiscardHandler),
 		Settings: map[string]string{"fsync": "off", "max_connections": "200"},
@@ -53,14 +59,40 @@ func (p *Postgres) Start() error {
 	if err != nil {
 		return err
 	}
-	p.server = server
+	p.server, p.stop = server, make(chan struct{})
+	go p.revive(server, p.stop)
 	return nil
+}
+
+// revive starts a server anew that died too often for its own supervisor, which nothing else would do here.
+func (p *Postgres) revive(server *embedded.Server, stop <-chan struct{}) {
+	select {
+	case <-stop:
+		return
+	case <-server.Done():
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-stop:
+		return
+	default:
+	}
+	_ = server.Stop(context.Background()) // it has ended: this frees its folder
+	if err := p.start(); err != nil {
+		p.t.Errorf("Postgres does not come back: %v", err)
+	}
 }
 
 // Stop ends it in an orderly way.
 func (p *Postgres) Stop() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	select {
+	case <-p.stop:
+	default:
+		close(p.stop)
+	}
 	return p.server.Stop(context.Background())
 }
 
@@ -74,14 +106,6 @@ func (p *Postgres) Restart() error {
 
 // Kill ends it with SIGKILL. It comes back by itself, as with any supervisor.
 func (p *Postgres) Kill() error {
-	p.mu.Lock()
-	lost := p.server.Done()
-	p.mu.Unlock()
-	select {
-	case <-lost: // it died too often for its own supervisor
-		return p.Restart()
-	default:
-	}
 	pids, err := p.processes()
 	if err != nil || len(pids) == 0 {
 		return err
