@@ -85,6 +85,7 @@ func TestCancelBetweenImages(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.eventually("interrupted", func() bool { return len(w.comfy.Ledger().Interrupts()) > 0 })
+	w.await(g.ID, "third one taken out of ComfyUI's queue", func(s *studio.State) bool { return s.Generation.Images[2].Status == studio.Cancelled })
 	w.stepper.Open()
 	state := w.awaitStatus(g.ID, studio.Cancelled)
 	if images := state.Generation.Images; len(images[0].Outputs) != 1 || images[2].Status != studio.Cancelled {
