@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"easel/failpoint"
 )
 
@@ -29,6 +31,9 @@ const tempPrefix = ".put-"
 type Folder struct {
 	root *os.Root
 	sync func(*os.File) error // (*os.File).Sync; a test lets it fail
+	look func() error         // readable; a test lets it hang
+
+	looking singleflight.Group // so that a file system that hangs takes one goroutine, however often it is asked
 }
 
 var _ Store = (*Folder)(nil)
@@ -42,7 +47,9 @@ func NewFolder(dir string) (*Folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open blob folder: %w", err)
 	}
-	return &Folder{root: root, sync: (*os.File).Sync}, nil
+	folder := &Folder{root: root, sync: (*os.File).Sync}
+	folder.look = folder.readable
+	return folder, nil
 }
 
 // Close lets go of the folder. Blobs that are open stay readable.
@@ -228,18 +235,34 @@ func (f *Folder) Sweep(ctx context.Context, olderThan time.Duration) (removed in
 	return removed, nil
 }
 
-// Check implements Store: a folder that was removed or unmounted under us does not answer.
-func (f *Folder) Check(context.Context) error {
-	dir, err := f.root.Open(".")
+// Check implements Store: a folder that was removed or unmounted under us does not answer. A network's file system
+// may hang, which nothing can interrupt: that question is left behind, and those who ask later wait for its answer.
+func (f *Folder) Check(ctx context.Context) error {
+	var err error
+	select {
+	case answer := <-f.looking.DoChan("", func() (any, error) { return nil, f.look() }):
+		err = answer.Err
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
+	return nil
+}
+
+// readable reads the first entry of the folder.
+func (f *Folder) readable() error {
+	dir, err := f.root.Open(".")
+	if err != nil {
+		return err
+	}
 	_, err = dir.ReadDir(1)
 	_ = dir.Close() // opened for reading
-	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	if errors.Is(err, io.EOF) {
+		return nil // empty
 	}
-	return nil
+	return err
 }
 
 // place is where a blob lies in the folder.

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/iotest"
@@ -450,4 +451,32 @@ func FuzzNames(f *testing.F) {
 			t.Errorf("after Delete(%q) the blob holds %q", name, got)
 		}
 	})
+}
+
+// A network's file system may hang for as long as its server is away. Whoever asks is told so in their own time, and
+// one question is under way, not one a caller.
+func TestCheckDoesNotHang(t *testing.T) {
+	folder, _ := newFolder(t)
+	away := make(chan struct{})
+	var asked atomic.Int32
+	look := folder.look
+	folder.look = func() error {
+		asked.Add(1)
+		<-away
+		return look()
+	}
+	for range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		if err := folder.Check(ctx); !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Check of a folder that hangs: %v, want ErrUnavailable for the lack of time", err)
+		}
+		cancel()
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("it was asked %d times meanwhile, want once", n)
+	}
+	close(away)
+	if err := folder.Check(t.Context()); err != nil {
+		t.Errorf("Check when it is back: %v", err)
+	}
 }
