@@ -41,9 +41,9 @@ type Config struct {
 	QuotaQueued  int      `env:"EASEL_QUOTA_QUEUED" envDefault:"1000" doc:"Generations that one user may have waiting at one time."`
 	QuotaRunning int      `env:"EASEL_QUOTA_RUNNING" envDefault:"0" doc:"Images that one user may have at work at one time, on all servers together; 0 sets no limit."`
 
-	SecretKey       Key    `env:"EASEL_SECRET_KEY" doc:"Secret from which signatures are derived, at least 32 characters; the same on all instances. Empty: drawn once and kept in the data folder (keys/secret)."`
-	Webhook         Secret `env:"EASEL_WEBHOOK" doc:"Where the end of each generation is posted that names no webhook of its own. Empty: as set on the settings page."`
-	PrivateWebhooks bool   `env:"EASEL_ALLOW_PRIVATE_WEBHOOKS" envDefault:"false" doc:"Allow webhooks to private and loopback addresses, and by plain http."`
+	SecretKey       Key  `env:"EASEL_SECRET_KEY" doc:"Secret from which signatures are derived, at least 32 characters; the same on all instances. Empty: drawn once and kept in the data folder (keys/secret)."`
+	Webhook         Hook `env:"EASEL_WEBHOOK" doc:"Where the end of each generation is posted that names no webhook of its own. Empty: as set on the settings page."`
+	PrivateWebhooks bool `env:"EASEL_ALLOW_PRIVATE_WEBHOOKS" envDefault:"false" doc:"Allow webhooks to private and loopback addresses, and by plain http."`
 
 	Auth            string        `env:"EASEL_AUTH" envDefault:"auto" doc:"auto: no login, loopback only. none: no login on any address; must be spelled out."`
 	LogLevel        slog.Level    `env:"EASEL_LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error."`
@@ -97,6 +97,27 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // MarshalText keeps the value out of whatever encodes text.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Hook is an address that may be a secret by itself: whoever knows the path can post to it.
+type Hook string
+
+// String gives scheme and host alone.
+func (h Hook) String() string {
+	if h == "" {
+		return ""
+	}
+	u, err := url.Parse(string(h))
+	if err != nil || u.Scheme == "" || u.Host == "" {
+		return hidden
+	}
+	return u.Scheme + "://" + u.Host + "/..."
+}
+
+// LogValue keeps the value out of logs.
+func (h Hook) LogValue() slog.Value { return slog.StringValue(h.String()) }
+
+// MarshalText keeps the value out of whatever encodes text.
+func (h Hook) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
 
 // Key is a secret without any part that may be shown.
 type Key string

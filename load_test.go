@@ -143,6 +143,27 @@ func TestSecretNeverPrints(t *testing.T) {
 	}
 }
 
+func TestHookHidesItsPath(t *testing.T) {
+	for h, want := range map[Hook]string{
+		"https://hooks.example.com/services/hunter2":          "https://hooks.example.com/...",
+		"https://hunter2:hunter2@example.com:8443/?k=hunter2": "https://example.com:8443/...",
+		"https://example.com#hunter2":                         "https://example.com/...",
+		"hunter2":                                             "(hidden)",
+		"":                                                    "",
+	} {
+		text, _ := h.MarshalText()
+		for _, shown := range []string{h.String(), fmt.Sprintf("%v", struct{ H Hook }{h}), h.LogValue().String(), string(text)} {
+			if strings.Contains(shown, "hunter2") || !strings.Contains(shown, want) {
+				t.Errorf("%q is shown as %q, want %q", string(h), shown, want)
+			}
+		}
+	}
+	_, settings, err := Load(Sources{Environ: []string{"EASEL_WEBHOOK=https://example.com/hunter2"}})
+	if shown := fmt.Sprint(settings); err != nil || strings.Contains(shown, "hunter2") || !strings.Contains(shown, "https://example.com/...") {
+		t.Errorf("the settings in force are %s, %v", shown, err)
+	}
+}
+
 func TestBusAddress(t *testing.T) {
 	for address, want := range map[BusAddress]string{
 		"postgres":                       "",
