@@ -152,15 +152,15 @@ func refuseRows(ctx context.Context, tx pgx.Tx, schema int64) error {
 				own += " OR source <> 'config'"
 			}
 		}
-		var n int64
-		if err := tx.QueryRow(ctx, "SELECT count(*) FROM "+pgx.Identifier{t.Name}.Sanitize()+" WHERE "+own).Scan(&n); err != nil {
+		var used bool
+		if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+pgx.Identifier{t.Name}.Sanitize()+" WHERE "+own+")").Scan(&used); err != nil {
 			return err
 		}
-		if n > 0 && t.Name == "servers" {
+		if used && t.Name == "servers" {
 			return fmt.Errorf("%w: an Easel is at work on it, or servers were added to it", ErrNotEmpty)
 		}
-		if n > 0 {
-			return fmt.Errorf("%w: it has %d %s; a backup is restored into one without anything in it", ErrNotEmpty, n, t.Name)
+		if used {
+			return fmt.Errorf("%w: its table %s has rows; a backup is restored into one without anything in it", ErrNotEmpty, t.Name)
 		}
 	}
 	return nil
