@@ -39,12 +39,26 @@ func unreachable(err error) error {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	// A second signal ends the program at once: the handler is gone after the first.
-	context.AfterFunc(ctx, stop)
+	ctx, stop := untilSignal(context.Background())
 	err := newRoot().ExecuteContext(ctx)
 	stop()
 	os.Exit(exitCode(err))
+}
+
+// untilSignal ends the context when the program is asked to stop, also by a terminal that is closed. A second SIGINT or
+// SIGTERM ends the program at once: their handler is gone after the first. Not so a second SIGHUP: shell and kernel
+// may both send one. Under nohup it says nothing.
+func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	hear := func() {}
+	if !signal.Ignored(syscall.SIGHUP) {
+		ctx, hear = signal.NotifyContext(ctx, syscall.SIGHUP)
+	}
+	context.AfterFunc(ctx, stop)
+	return ctx, func() {
+		stop()
+		hear()
+	}
 }
 
 func exitCode(err error) int {
