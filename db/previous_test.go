@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -50,6 +51,49 @@ func TestPreviousProgram(t *testing.T) {
 			slices.ContainsFunc(demanded, func(c string) bool { return strings.HasPrefix(c, table+".") }) {
 			t.Errorf("%s must be given, and the previous program does not know it", column)
 		}
+	}
+}
+
+// A start of the program before must not switch off the servers that people have added, of which it knows nothing.
+func TestPreviousProgramStarts(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("testdata/statements_00002.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, disable, found := strings.Cut(string(source), "-- name: ServersDisableOthers :exec")
+	disable, _, ended := strings.Cut(disable, "-- name: ")
+	if !found || !ended {
+		t.Fatal("its statement is not there")
+	}
+	pool := dbtest.New(t)
+	run := func(statement string, args ...any) {
+		t.Helper()
+		if _, err := pool.Exec(t.Context(), statement, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	on := func() (names []string) {
+		t.Helper()
+		rows, err := pool.Query(t.Context(), "SELECT name || ' ' || config_rev FROM servers WHERE enabled ORDER BY name")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if names, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
+			t.Fatal(err)
+		}
+		return names
+	}
+	run(`INSERT INTO servers (id, key, name, url, kind, client_id, source, config_rev) VALUES
+		(gen_random_uuid(), 'a', 'added', 'http://a', 'comfyui', 'a', 'added', 3),
+		(gen_random_uuid(), 'b', 'configured', 'http://b', 'comfyui', 'b', 'config', 3)`)
+	run(disable, []uuid.UUID{})
+	if got := on(); !slices.Equal(got, []string{"added 3"}) {
+		t.Errorf("after its start %v are on, want the one that was added, as it was", got)
+	}
+	run("UPDATE servers SET removed_at = now(), enabled = false WHERE source = 'added'")
+	if got := on(); len(got) != 0 {
+		t.Errorf("after the removal %v are on", got)
 	}
 }
 
