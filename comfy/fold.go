@@ -98,10 +98,13 @@ func resume(plan *Plan, p Progress, node string, at time.Time) Progress {
 	return stamped(p, q, at)
 }
 
-// stamped returns q, with the time if it is another state than p.
+// stamped returns q, with the times if it is another state than p. A run that is not p's was made by this fold.
 func stamped(p, q Progress, at time.Time) Progress {
 	if q != p {
 		q.UpdatedAt = at
+	}
+	if q.run != p.run && !q.StartedAt.IsZero() {
+		q.run.stamp(p.run, q.momentOf(at), q.Phase.Ended())
 	}
 	return q
 }

@@ -73,6 +73,7 @@ func (plan *Plan) step(q *Progress, m Message, at time.Time) {
 		q.run = plan.seal(r)
 	}
 	q.setNode(plan, i)
+	q.clock(before, at)
 
 	switch steps := q.bar.value - before.value; {
 	case q.bar.passes != before.passes: // the time before a first step is set-up

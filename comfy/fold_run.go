@@ -22,8 +22,11 @@ func (s status) settled() bool { return s >= over }
 
 // run is the part of a prompt's state that changes with nodes, not with steps.
 type run struct {
+	plan   *Plan
 	status []status // by node of the plan
+	times  []span   // by node of the plan
 	bars   []bar    // that count; the one at work is older here than in Progress.bar
+	past   []bar    // as they were at the end of each pass but their last
 
 	expanded map[string]int // ids that are not in the sent graph, to the node that stands for them
 
@@ -47,6 +50,9 @@ type bar struct {
 	base       int    // steps of the passes before
 	value, max int    // of the present pass
 	passes     int    // begun
+
+	first, last moment // when the present pass was first seen to have moved, and last
+	from        int    // value at first
 }
 
 // maxBars bounds what one prompt can make us remember. The steps of a loop with more rounds are no
@@ -71,7 +77,9 @@ func (b bar) move(value, limit int) bar {
 func (r *run) clone() *run {
 	c := *r
 	c.status = slices.Clone(r.status)
+	c.times = slices.Clone(r.times)
 	c.bars = slices.Clone(r.bars)
+	c.past = slices.Clip(r.past) // only appended to
 	return &c
 }
 

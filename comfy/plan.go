@@ -66,7 +66,9 @@ func (plan *Plan) Steps() int {
 
 // Start is the state of a prompt of this plan that was accepted and has not been heard of.
 func (plan *Plan) Start(promptID string) Progress {
-	q := Progress{PromptID: promptID, Phase: PhaseQueued, run: &run{status: make([]status, len(plan.nodes))}}
+	q := Progress{PromptID: promptID, Phase: PhaseQueued, run: &run{
+		plan: plan, status: make([]status, len(plan.nodes)), times: make([]span, len(plan.nodes)),
+	}}
 	plan.recount(&q)
 	return q
 }

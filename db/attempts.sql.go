@@ -82,19 +82,19 @@ WITH lease AS (
 ), attempt AS (
     UPDATE attempts a SET state = $7, finished_at = now(), loss_reason = $8,
         retry_reason = $9, error_message = $2, error_detail = $10,
-        steps_done = $11, steps_planned = $12,
-        watch_until = CASE WHEN $13::float8 > 0 THEN now() + interval '1 second' * $13::float8 END
+        steps_done = $11, steps_planned = $12, timeline = $13,
+        watch_until = CASE WHEN $14::float8 > 0 THEN now() + interval '1 second' * $14::float8 END
     FROM lease, generation
     WHERE a.prompt_id = $6 AND a.state IN ('submitting', 'submitted', 'running')
     RETURNING a.generation_id, a.image_index
 ), image AS (
     UPDATE images i SET
-        status = CASE WHEN $14::text = 'pending' AND generation.cancel_requested_at IS NOT NULL
-                      THEN 'cancelled' ELSE $14::text END,
-        finished_at = CASE WHEN $14::text = 'pending' AND generation.cancel_requested_at IS NULL
+        status = CASE WHEN $15::text = 'pending' AND generation.cancel_requested_at IS NOT NULL
+                      THEN 'cancelled' ELSE $15::text END,
+        finished_at = CASE WHEN $15::text = 'pending' AND generation.cancel_requested_at IS NULL
                            THEN NULL ELSE now() END,
-        started_at = CASE WHEN $14::text = 'pending' THEN NULL ELSE i.started_at END,
-        error_message = CASE WHEN $14::text = 'pending' THEN '' ELSE $2 END
+        started_at = CASE WHEN $15::text = 'pending' THEN NULL ELSE i.started_at END,
+        error_message = CASE WHEN $15::text = 'pending' THEN '' ELSE $2 END
     FROM attempt, generation
     WHERE i.generation_id = attempt.generation_id AND i.index = attempt.image_index AND i.status = 'generating'
     RETURNING i.generation_id, i.status, (i.status <> 'pending')::integer AS ended
@@ -124,6 +124,7 @@ type AttemptEndParams struct {
 	ErrorDetail  string
 	StepsDone    int32
 	StepsPlanned int32
+	Timeline     []byte
 	WatchSeconds float64
 	ImageStatus  string
 }
@@ -152,6 +153,7 @@ func (q *Queries) AttemptEnd(ctx context.Context, arg AttemptEndParams) (Attempt
 		arg.ErrorDetail,
 		arg.StepsDone,
 		arg.StepsPlanned,
+		arg.Timeline,
 		arg.WatchSeconds,
 		arg.ImageStatus,
 	)
@@ -178,7 +180,7 @@ WITH lease AS (
         submitted_at = coalesce(a.submitted_at, now()),
         running_at = coalesce(a.running_at, $6::timestamptz, now()),
         sampling_at = $7::timestamptz, steps_done = $8, steps_planned = $9,
-        reused = $10
+        reused = $10, timeline = $11, calibration = $12
     FROM lease, generation
     WHERE a.prompt_id = $4 AND a.state IN ('submitting', 'submitted', 'running')
     RETURNING a.generation_id, a.image_index, a.running_at
@@ -203,6 +205,8 @@ type AttemptFinalizingParams struct {
 	StepsDone    int32
 	StepsPlanned int32
 	Reused       bool
+	Timeline     []byte
+	Calibration  []byte
 }
 
 type AttemptFinalizingRow struct {
@@ -225,6 +229,8 @@ func (q *Queries) AttemptFinalizing(ctx context.Context, arg AttemptFinalizingPa
 		arg.StepsDone,
 		arg.StepsPlanned,
 		arg.Reused,
+		arg.Timeline,
+		arg.Calibration,
 	)
 	var i AttemptFinalizingRow
 	err := row.Scan(&i.Rev, &i.UpdatedAt, &i.StartedAt)
@@ -232,7 +238,7 @@ func (q *Queries) AttemptFinalizing(ctx context.Context, arg AttemptFinalizingPa
 }
 
 const attemptForJob = `-- name: AttemptForJob :one
-SELECT a.prompt_id, a.generation_id, a.image_index, a.state, a.result, a.server_id, s.url, s.enabled,
+SELECT a.prompt_id, a.generation_id, a.image_index, a.state, a.result, a.server_id, s.url, s.enabled, a.calibration,
        (SELECT count(*) FROM attempts past
         WHERE past.generation_id = a.generation_id AND past.image_index = a.image_index
           AND past.loss_reason = 'outputs_missing')::integer AS missing_before
@@ -249,6 +255,7 @@ type AttemptForJobRow struct {
 	ServerID      uuid.UUID
 	URL           string
 	Enabled       bool
+	Calibration   []byte
 	MissingBefore int32
 }
 
@@ -265,6 +272,7 @@ func (q *Queries) AttemptForJob(ctx context.Context, promptID uuid.UUID) (Attemp
 		&i.ServerID,
 		&i.URL,
 		&i.Enabled,
+		&i.Calibration,
 		&i.MissingBefore,
 	)
 	return i, err
@@ -569,16 +577,17 @@ WITH generation AS (
     SELECT g.id FROM generations g JOIN attempts a ON a.generation_id = g.id
     WHERE a.prompt_id = $2 FOR UPDATE OF g
 ), attempt AS (
-    UPDATE attempts a SET state = 'succeeded', finished_at = now()
+    UPDATE attempts a SET state = 'succeeded', finished_at = now(), calibration = $3,
+        fetch_seconds = $4::float8, store_seconds = $5::float8
     FROM generation WHERE a.prompt_id = $2 AND a.state = 'finalizing'
     RETURNING a.prompt_id, a.generation_id, a.image_index
 ), file AS (
-    SELECT unnest($3::text[]) AS node_id, unnest($4::integer[]) AS idx,
-           unnest($5::integer[]) AS position, unnest($6::text[]) AS kind,
-           unnest($7::text[]) AS sha256, unnest($8::text[]) AS thumbnail,
-           unnest($9::text[]) AS mime, unnest($10::bigint[]) AS size,
-           unnest($11::integer[]) AS width, unnest($12::integer[]) AS height,
-           unnest($13::text[]) AS color
+    SELECT unnest($6::text[]) AS node_id, unnest($7::integer[]) AS idx,
+           unnest($8::integer[]) AS position, unnest($9::text[]) AS kind,
+           unnest($10::text[]) AS sha256, unnest($11::text[]) AS thumbnail,
+           unnest($12::text[]) AS mime, unnest($13::bigint[]) AS size,
+           unnest($14::integer[]) AS width, unnest($15::integer[]) AS height,
+           unnest($16::text[]) AS color
 ), stored AS (
     INSERT INTO outputs (prompt_id, generation_id, image_index, node_id, idx, position, kind,
                          sha256, thumbnail, mime, size, width, height, color)
@@ -603,19 +612,22 @@ RETURNING g.rev, g.status, g.updated_at
 `
 
 type AttemptSucceedParams struct {
-	Origin     uuid.UUID
-	PromptID   uuid.UUID
-	NodeIDs    []string
-	Idxs       []int32
-	Positions  []int32
-	Kinds      []string
-	SHA256s    []string
-	Thumbnails []string
-	MIMEs      []string
-	Sizes      []int64
-	Widths     []int32
-	Heights    []int32
-	Colors     []string
+	Origin       uuid.UUID
+	PromptID     uuid.UUID
+	Calibration  []byte
+	FetchSeconds float64
+	StoreSeconds float64
+	NodeIDs      []string
+	Idxs         []int32
+	Positions    []int32
+	Kinds        []string
+	SHA256s      []string
+	Thumbnails   []string
+	MIMEs        []string
+	Sizes        []int64
+	Widths       []int32
+	Heights      []int32
+	Colors       []string
 }
 
 type AttemptSucceedRow struct {
@@ -630,6 +642,9 @@ func (q *Queries) AttemptSucceed(ctx context.Context, arg AttemptSucceedParams) 
 	row := q.db.QueryRow(ctx, attemptSucceed,
 		arg.Origin,
 		arg.PromptID,
+		arg.Calibration,
+		arg.FetchSeconds,
+		arg.StoreSeconds,
 		arg.NodeIDs,
 		arg.Idxs,
 		arg.Positions,
@@ -687,6 +702,74 @@ func (q *Queries) AttemptSupersede(ctx context.Context, arg AttemptSupersedePara
 		arg.PromptID,
 	)
 	return err
+}
+
+const attemptTimelines = `-- name: AttemptTimelines :many
+SELECT DISTINCT ON (a.image_index) a.prompt_id, a.image_index, a.number, s.name AS server, a.state, a.reused,
+       g.created_at AS accepted_at, a.created_at, a.submitted_at, a.running_at, a.sampling_at, a.finalizing_at, a.finished_at,
+       a.timeline, a.calibration, a.fetch_seconds, a.store_seconds
+FROM attempts a JOIN servers s ON s.id = a.server_id JOIN generations g ON g.id = a.generation_id
+WHERE a.generation_id = $1
+ORDER BY a.image_index, a.number DESC
+`
+
+type AttemptTimelinesRow struct {
+	PromptID     uuid.UUID
+	ImageIndex   int32
+	Number       int32
+	Server       string
+	State        string
+	Reused       bool
+	AcceptedAt   time.Time
+	CreatedAt    time.Time
+	SubmittedAt  *time.Time
+	RunningAt    *time.Time
+	SamplingAt   *time.Time
+	FinalizingAt *time.Time
+	FinishedAt   *time.Time
+	Timeline     []byte
+	Calibration  []byte
+	FetchSeconds *float64
+	StoreSeconds *float64
+}
+
+// AttemptTimelines is when the last attempt of each image of a generation came how far.
+func (q *Queries) AttemptTimelines(ctx context.Context, generationID uuid.UUID) ([]AttemptTimelinesRow, error) {
+	rows, err := q.db.Query(ctx, attemptTimelines, generationID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []AttemptTimelinesRow{}
+	for rows.Next() {
+		var i AttemptTimelinesRow
+		if err := rows.Scan(
+			&i.PromptID,
+			&i.ImageIndex,
+			&i.Number,
+			&i.Server,
+			&i.State,
+			&i.Reused,
+			&i.AcceptedAt,
+			&i.CreatedAt,
+			&i.SubmittedAt,
+			&i.RunningAt,
+			&i.SamplingAt,
+			&i.FinalizingAt,
+			&i.FinishedAt,
+			&i.Timeline,
+			&i.Calibration,
+			&i.FetchSeconds,
+			&i.StoreSeconds,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const attemptUnwatch = `-- name: AttemptUnwatch :exec

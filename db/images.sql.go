@@ -250,7 +250,7 @@ SELECT i.generation_id, i.index, i.seed, i.width, i.height, i.status, i.error_me
        coalesce(a.server_id, '00000000-0000-0000-0000-000000000000')::uuid AS server_id
 FROM images i
 LEFT JOIN LATERAL (
-    SELECT prompt_id, generation_id, image_index, number, server_id, fence, state, graph, result, was_running, loss_reason, error_message, error_detail, steps_done, steps_planned, created_at, submitted_at, running_at, sampling_at, finalizing_at, finished_at, reused, watch_until, adopted_at, retry_reason FROM attempts WHERE attempts.generation_id = i.generation_id AND attempts.image_index = i.index
+    SELECT prompt_id, generation_id, image_index, number, server_id, fence, state, graph, result, was_running, loss_reason, error_message, error_detail, steps_done, steps_planned, created_at, submitted_at, running_at, sampling_at, finalizing_at, finished_at, reused, watch_until, adopted_at, retry_reason, timeline, calibration, fetch_seconds, store_seconds FROM attempts WHERE attempts.generation_id = i.generation_id AND attempts.image_index = i.index
     ORDER BY state IN ('submitting', 'submitted', 'running', 'finalizing', 'succeeded') DESC, number DESC LIMIT 1
 ) a ON true
 LEFT JOIN LATERAL (

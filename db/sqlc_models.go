@@ -37,6 +37,10 @@ type Attempt struct {
 	WatchUntil   *time.Time
 	AdoptedAt    *time.Time
 	RetryReason  string
+	Timeline     []byte
+	Calibration  []byte
+	FetchSeconds *float64
+	StoreSeconds *float64
 }
 
 type Event struct {

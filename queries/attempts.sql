@@ -80,7 +80,7 @@ WITH lease AS (
         submitted_at = coalesce(a.submitted_at, now()),
         running_at = coalesce(a.running_at, sqlc.narg(running_at)::timestamptz, now()),
         sampling_at = sqlc.narg(sampling_at)::timestamptz, steps_done = @steps_done, steps_planned = @steps_planned,
-        reused = @reused
+        reused = @reused, timeline = @timeline, calibration = @calibration
     FROM lease, generation
     WHERE a.prompt_id = @prompt_id AND a.state IN ('submitting', 'submitted', 'running')
     RETURNING a.generation_id, a.image_index, a.running_at
@@ -107,7 +107,7 @@ WITH lease AS (
 ), attempt AS (
     UPDATE attempts a SET state = @state, finished_at = now(), loss_reason = @loss_reason,
         retry_reason = @retry_reason, error_message = @error_message, error_detail = @error_detail,
-        steps_done = @steps_done, steps_planned = @steps_planned,
+        steps_done = @steps_done, steps_planned = @steps_planned, timeline = @timeline,
         watch_until = CASE WHEN @watch_seconds::float8 > 0 THEN now() + interval '1 second' * @watch_seconds::float8 END
     FROM lease, generation
     WHERE a.prompt_id = @prompt_id AND a.state IN ('submitting', 'submitted', 'running')
@@ -142,7 +142,8 @@ WITH generation AS (
     SELECT g.id FROM generations g JOIN attempts a ON a.generation_id = g.id
     WHERE a.prompt_id = @prompt_id FOR UPDATE OF g
 ), attempt AS (
-    UPDATE attempts a SET state = 'succeeded', finished_at = now()
+    UPDATE attempts a SET state = 'succeeded', finished_at = now(), calibration = @calibration,
+        fetch_seconds = @fetch_seconds::float8, store_seconds = @store_seconds::float8
     FROM generation WHERE a.prompt_id = @prompt_id AND a.state = 'finalizing'
     RETURNING a.prompt_id, a.generation_id, a.image_index
 ), file AS (
@@ -210,7 +211,7 @@ RETURNING g.rev, g.status, g.updated_at, image.status AS image_status;
 
 -- AttemptForJob is what the finalize job needs to know.
 -- name: AttemptForJob :one
-SELECT a.prompt_id, a.generation_id, a.image_index, a.state, a.result, a.server_id, s.url, s.enabled,
+SELECT a.prompt_id, a.generation_id, a.image_index, a.state, a.result, a.server_id, s.url, s.enabled, a.calibration,
        (SELECT count(*) FROM attempts past
         WHERE past.generation_id = a.generation_id AND past.image_index = a.image_index
           AND past.loss_reason = 'outputs_missing')::integer AS missing_before
@@ -336,3 +337,12 @@ ORDER BY a.created_at, a.image_index, a.number;
 -- AttemptGeneration finds the generation and image of a prompt_id.
 -- name: AttemptGeneration :one
 SELECT generation_id, image_index FROM attempts WHERE prompt_id = @prompt_id;
+
+-- AttemptTimelines is when the last attempt of each image of a generation came how far.
+-- name: AttemptTimelines :many
+SELECT DISTINCT ON (a.image_index) a.prompt_id, a.image_index, a.number, s.name AS server, a.state, a.reused,
+       g.created_at AS accepted_at, a.created_at, a.submitted_at, a.running_at, a.sampling_at, a.finalizing_at, a.finished_at,
+       a.timeline, a.calibration, a.fetch_seconds, a.store_seconds
+FROM attempts a JOIN servers s ON s.id = a.server_id JOIN generations g ON g.id = a.generation_id
+WHERE a.generation_id = @generation_id
+ORDER BY a.image_index, a.number DESC;

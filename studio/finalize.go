@@ -165,6 +165,7 @@ func (s *Studio) finalize(ctx context.Context, row db.AttemptForJobRow) error {
 		return err
 	}
 	defer done()
+	began := time.Now()
 	var list []fetched
 	defer func() {
 		for _, f := range list {
@@ -185,7 +186,7 @@ func (s *Studio) finalize(ctx context.Context, row db.AttemptForJobRow) error {
 	if len(list) == 0 {
 		return errNoPicture
 	}
-	return s.keep(ctx, row, list)
+	return s.keep(ctx, row, list, time.Since(began))
 }
 
 // clientFor is the client of the server that has the files: its supervisor's, whose limits all
@@ -235,10 +236,11 @@ func (s *Studio) fetch(ctx context.Context, client *comfy.Client, file comfy.Out
 	return fetched{OutputFile: file, picture: seen, file: temp}, nil
 }
 
-// keep stores the files and ends the image.
-func (s *Studio) keep(ctx context.Context, row db.AttemptForJobRow, list []fetched) error {
+// keep stores the files, which it took fetching to get here, and ends the image.
+func (s *Studio) keep(ctx context.Context, row db.AttemptForJobRow, list []fetched, fetching time.Duration) error {
+	began := time.Now()
 	outputs := make([]Output, len(list))
-	arg := db.AttemptSucceedParams{Origin: s.config.Instance, PromptID: row.PromptID}
+	arg := db.AttemptSucceedParams{Origin: s.config.Instance, PromptID: row.PromptID, FetchSeconds: fetching.Seconds()}
 	for i, f := range list {
 		if _, err := f.file.Seek(0, io.SeekStart); err != nil {
 			return fmt.Errorf("read temporary file: %w", err)
@@ -267,6 +269,7 @@ func (s *Studio) keep(ctx context.Context, row db.AttemptForJobRow, list []fetch
 		arg.Heights = append(arg.Heights, int32(f.Height)) //nolint:gosec // at most 64 million
 		arg.Colors = append(arg.Colors, f.Color)
 	}
+	arg.StoreSeconds = time.Since(began).Seconds()
 	failpoint.Hit(failpoint.BeforeSucceed)
 	ended, err := s.refer(ctx, arg)
 	if errors.Is(err, db.ErrNotFound) {

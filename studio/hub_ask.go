@@ -92,6 +92,13 @@ func (h *hub) snapshot(promptID string) (comfy.Progress, bool) {
 	return t.source.Snapshot(promptID)
 }
 
+// heard is what is known here of a prompt that is at work or has just ended.
+func (h *hub) heard(promptID string) (comfy.Progress, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.snapshot(promptID)
+}
+
 // preview is the latest live preview of an image.
 func (h *hub) preview(id uuid.UUID, index int) (*comfy.Preview, bool) {
 	h.mu.Lock()

@@ -87,7 +87,7 @@ func (f *follower) storeFinalizing(ctx context.Context, v verdict) error {
 			Owner: h.lease.owner, ServerID: h.server.ID, Fence: h.lease.fence, PromptID: f.prompt,
 			Result: files, RunningAt: givenTime(s.StartedAt), SamplingAt: f.samplingAt(),
 			StepsDone: int32(steps.done), StepsPlanned: int32(steps.planned), //nolint:gosec // steps
-			Reused: s.Reused,
+			Reused: s.Reused, Timeline: storableTimeline(&s),
 		}))
 		if err != nil {
 			return err
@@ -114,6 +114,7 @@ func (f *follower) storeEnd(ctx context.Context, v verdict) error {
 	h := f.hold
 	state, image := endings(v.Do)
 	v.Message, v.Detail = clean(v.Message), clean(v.Detail)
+	s, _ := h.tracker.Snapshot(f.promptID)
 	steps, watch := f.progress(), time.Duration(0)
 	if v.Watch {
 		watch = h.studio.timing.Watch
@@ -123,7 +124,7 @@ func (f *follower) storeEnd(ctx context.Context, v verdict) error {
 		State: state, LossReason: only(state == attemptLost, v.Reason), RetryReason: only(state != attemptLost, v.Reason),
 		ImageStatus: string(image), ErrorCode: v.Code, ErrorMessage: v.Message, ErrorDetail: v.Detail,
 		StepsDone: int32(steps.done), StepsPlanned: int32(steps.planned), //nolint:gosec // steps
-		WatchSeconds: watch.Seconds(),
+		Timeline: storableTimeline(&s), WatchSeconds: watch.Seconds(),
 	}))
 	if err != nil {
 		return fmt.Errorf("store end: %w", err)
