@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/a-h/templ"
 
@@ -93,7 +94,7 @@ func (s *Server) embedGeneration(w http.ResponseWriter, r *http.Request) error {
 		page.Live = s.paths.EmbedGeneration(g.ID) + "/live"
 		page.Refresh = noscriptRefresh
 	}
-	return renderEmbed(w, r, page, views.EmbedGeneration(page.Site, g, s.paths.Generation(g.ID)))
+	return renderEmbed(w, r, page, views.EmbedGeneration(page.Site, g.Still(), s.paths.Generation(g.ID)))
 }
 
 // streamEmbed keeps an embedded generation up to date; its end ends the stream for good.
@@ -122,12 +123,17 @@ func (s *Server) streamEmbed(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	st.Heartbeat = beat // the page's watchdog wants events
-	for seen := (sent{}); ; {
-		if _, err := st.Wait(watch.Changed(), nil); err != nil {
-			return err
+	seen := sent{}
+	for early := false; ; {
+		if !early {
+			if _, err := st.Wait(watch.Changed(), nil); err != nil {
+				return err
+			}
 		}
 		state := watch.Latest()
-		if err := st.Send(seen.changed(s.embedParts(state))); err != nil {
+		var events []byte
+		events, early = seen.changed(s.embedParts(state), time.Now())
+		if err := st.Send(events); err != nil {
 			return err
 		}
 		if state.Generation.Status.Ended() {
@@ -149,8 +155,9 @@ func signalsWithID(id string) ([]byte, error) { return Signals(id, map[string]in
 // embedParts are what moves in an embedded generation.
 func (s *Server) embedParts(state *studio.State) []part {
 	return []part{
-		s.ofState(state, "embed", func(_ views.Site, g views.Generation) templ.Component {
-			return views.EmbedGeneration(s.embedSite(), g, s.paths.Generation(g.ID))
+		s.picturesPart(state),
+		s.ofState(state, "embed-progress", func(_ views.Site, g views.Generation) templ.Component {
+			return views.ProgressCard(s.embedSite(), g)
 		}),
 		s.ofState(state, "embed-title", func(_ views.Site, g views.Generation) templ.Component { return views.Title(pageName(g)) }),
 	}

@@ -114,7 +114,7 @@ func TestEmbedStream(t *testing.T) {
 		}
 	}
 	first := next("Step 5 of 20")
-	if strings.Contains(first.Data, "<form") || !strings.Contains(first.Data, `id="embed-`+id.String()) {
+	if strings.Contains(first.Data, "<form") || !strings.Contains(first.Data, `id="progress-`+id.String()) {
 		t.Errorf("patch = %s", first.Data)
 	}
 	f.step(id, 6, 20)

@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
@@ -71,8 +70,9 @@ func (s *Server) file(resourcePolicy string, thumbnail bool) func(http.ResponseW
 	}
 }
 
-// preview serves the latest live preview of an image while there is one. Its URL carries a number
-// that changes with it, so nothing needs to be kept.
+// preview serves the latest live preview of an image while there is one. With a rev, as our pages
+// ask for it, the URL is another with each preview, and a copy would never be asked for again;
+// without, whoever has a copy asks whether it is still the latest.
 func (s *Server) preview(resourcePolicy string) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		id, image, err := imagePath(r)
@@ -86,9 +86,12 @@ func (s *Server) preview(resourcePolicy string) func(http.ResponseWriter, *http.
 		h := w.Header()
 		h.Set("Content-Security-Policy", filePolicy)
 		h.Set("Cross-Origin-Resource-Policy", resourcePolicy)
-		h.Set("Cache-Control", "no-store")
+		h.Set("Cache-Control", "private, no-cache")
+		if r.URL.Query().Has("rev") {
+			h.Set("Cache-Control", "no-store")
+		}
 		h.Set("Content-Type", preview.MIME)
-		h.Set("ETag", fmt.Sprintf(`"%s-%d-%d"`, id, image, preview.Rev))
+		h.Set("ETag", strconv.Quote(contentID(preview.Bytes))) // not the rev: that begins anew with each attempt
 		if r.Header.Get("If-None-Match") == h.Get("ETag") {
 			w.WriteHeader(http.StatusNotModified)
 			return nil

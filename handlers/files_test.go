@@ -79,6 +79,15 @@ func TestPreview(t *testing.T) {
 	if res := call(t, s, "GET", at+"?rev=4", "", "If-None-Match", res.Header.Get("ETag")); res.StatusCode != http.StatusNotModified {
 		t.Errorf("with the ETag = %d", res.StatusCode)
 	}
+	// Without a rev a copy may be kept, and is asked about: it is good as long as the bytes are the same.
+	plain := call(t, s, "GET", at, "")
+	if got := plain.Header.Get("Cache-Control"); got != "private, no-cache" {
+		t.Errorf("without a rev: Cache-Control %q", got)
+	}
+	f.previews[id] = &comfy.Preview{MIME: "image/jpeg", Bytes: []byte("the next attempt's"), Rev: 4}
+	if res := call(t, s, "GET", at, "", "If-None-Match", plain.Header.Get("ETag")); res.StatusCode != http.StatusOK || bodyOf(t, res) != "the next attempt's" {
+		t.Errorf("another picture with the ETag of the one before = %d", res.StatusCode)
+	}
 	f.previews[id] = &comfy.Preview{MIME: "text/html", Bytes: []byte("<script>"), Rev: 5}
 	if res := call(t, s, "GET", at+"?rev=5", ""); res.StatusCode != 404 {
 		t.Errorf("a preview that is HTML = %d", res.StatusCode)

@@ -74,7 +74,7 @@ func (c *openCards) parts(ctx context.Context, o *studio.Overview) []part {
 
 func (c *openCards) card(state *studio.State) part {
 	id := state.Generation.ID.String()
-	return part{"card-" + id, state.Frame("card", func(state *studio.State) []byte {
+	return part{target: "card-" + id, events: state.Frame("card", func(state *studio.State) []byte {
 		return c.server.shared(views.Card(c.server.pages.site, c.server.stateView(state), state.Generation.CreatedAt))
 	})}
 }
@@ -96,5 +96,5 @@ func (s *Server) pillPart(o *studio.Overview, q galleryQuery) part {
 	}
 	values := q.with("since", q.since)
 	fresh.URL = s.paths.Gallery(values)
-	return part{"fresh", s.shared(views.FreshPill(s.pages.site, fresh))}
+	return part{target: "fresh", events: s.shared(views.FreshPill(s.pages.site, fresh))}
 }

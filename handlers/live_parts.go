@@ -10,6 +10,10 @@ import (
 	"easel/views"
 )
 
+// previewEvery is the least time between two previews for one watcher: four a second show how a
+// picture emerges, and are four requests of a browser.
+const previewEvery = 250 * time.Millisecond
+
 // recordWait is how long the record of an ended generation may take to read.
 const recordWait = 5 * time.Second
 
@@ -25,14 +29,14 @@ func (s *Server) shared(c templ.Component) []byte {
 
 // ofState is one part of a generation, rendered once for each of its states.
 func (s *Server) ofState(state *studio.State, target string, show func(views.Site, views.Generation) templ.Component) part {
-	return part{target, state.Frame(target, func(state *studio.State) []byte {
+	return part{target: target, events: state.Frame(target, func(state *studio.State) []byte {
 		return s.shared(show(s.pages.site, s.stateView(state)))
 	})}
 }
 
 // ofOverview is one part of what every page shows, rendered once for each overview.
 func (s *Server) ofOverview(o *studio.Overview, target string, show func() templ.Component) part {
-	return part{target, o.Frame(target, func(*studio.Overview) []byte { return s.shared(show()) })}
+	return part{target: target, events: o.Frame(target, func(*studio.Overview) []byte { return s.shared(show()) })}
 }
 
 // statusParts are the header and the banner.
@@ -47,10 +51,19 @@ func (s *Server) statusParts(o *studio.Overview) []part {
 // workParts are what moves while a generation is made: on its own page and on the stage.
 func (s *Server) workParts(state *studio.State) []part {
 	return []part{
-		s.ofState(state, "pictures", views.Pictures),
+		s.picturesPart(state),
 		s.ofState(state, "progress", views.ProgressCard),
 		s.ofState(state, "announce", func(_ views.Site, g views.Generation) templ.Component { return views.Announce(g) }),
 	}
+}
+
+// picturesPart is the pictures with their previews; the finished ones do not wait.
+func (s *Server) picturesPart(state *studio.State) part {
+	p := s.ofState(state, "pictures", views.Pictures)
+	if !state.Generation.Status.Ended() {
+		p.every = previewEvery
+	}
+	return p
 }
 
 // generationParts are those of a generation's page.
@@ -62,7 +75,7 @@ func (s *Server) generationParts(state *studio.State) []part {
 		s.ofState(state, "actions", views.Actions),
 		s.ofState(state, "run", views.RunFacts))
 	if state.Generation.Status.Ended() {
-		parts = append(parts, part{"record", state.Frame("record", s.endedRecord)})
+		parts = append(parts, part{target: "record", events: state.Frame("record", s.endedRecord)})
 	}
 	return parts
 }
@@ -98,7 +111,7 @@ func (s *Server) stageParts(o *studio.Overview, seen sent, present *string) []pa
 	}
 	*present = id
 	seen.holds(parts)
-	whole := part{"stage", o.Frame("stage", func(o *studio.Overview) []byte {
+	whole := part{target: "stage", events: o.Frame("stage", func(o *studio.Overview) []byte {
 		return s.shared(views.Stage(s.pages.site, s.stageView(o)))
 	})}
 	delete(seen, whole.target)

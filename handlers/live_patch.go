@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/a-h/templ"
 )
@@ -51,28 +52,38 @@ func answerPatches(w http.ResponseWriter, events []byte) error {
 type part struct {
 	target string
 	events []byte
+	every  time.Duration // least time after the one before; what comes sooner waits, the last is never lost
 }
 
 // sent is what one page has got, by target. A target that shows the same again is left out, so a
 // step of a sampler costs a page the bar and the preview, and not the page.
-type sent map[string][]byte
+type sent map[string]delivery
 
-// changed returns the events of the parts that differ from what was sent, and remembers them.
-func (s sent) changed(parts []part) []byte {
-	var out []byte
+type delivery struct {
+	events []byte
+	at     time.Time // zero: inside another part
+}
+
+// changed returns the events of the parts that differ from what was sent, and remembers them. early
+// is true when a part has changed too soon after it was sent last: ask again, changed or not.
+func (s sent) changed(parts []part, now time.Time) (events []byte, early bool) {
 	for _, p := range parts {
-		if len(p.events) == 0 || bytes.Equal(s[p.target], p.events) {
-			continue
+		last := s[p.target]
+		switch {
+		case len(p.events) == 0 || bytes.Equal(last.events, p.events):
+		case now.Sub(last.at) < p.every:
+			early = true
+		default:
+			s[p.target] = delivery{p.events, now}
+			events = append(events, p.events...)
 		}
-		s[p.target] = p.events
-		out = append(out, p.events...)
 	}
-	return out
+	return events, early
 }
 
 // holds remembers parts that the page has got inside another one.
 func (s sent) holds(parts []part) {
 	for _, p := range parts {
-		s[p.target] = p.events
+		s[p.target] = delivery{events: p.events}
 	}
 }

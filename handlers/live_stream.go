@@ -27,11 +27,15 @@ func (s *Server) followEvery(st *Stream, every time.Duration, first, second <-ch
 	}
 	st.Heartbeat = beat // an event, not a comment: the page's watchdog must see it
 	seen := sent{}
-	for {
-		if _, err := st.Wait(first, second); err != nil {
-			return err
+	for early := false; ; {
+		if !early { // else the next look is at the end of the rest
+			if _, err := st.Wait(first, second); err != nil {
+				return err
+			}
 		}
-		if err := st.Send(seen.changed(parts(seen))); err != nil {
+		var events []byte
+		events, early = seen.changed(parts(seen), time.Now())
+		if err := st.Send(events); err != nil {
 			return err
 		}
 		if err := rest(st, every); err != nil {

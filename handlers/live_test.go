@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -60,7 +61,7 @@ func has(ids []string, id string) bool {
 func TestGenerationStream(t *testing.T) {
 	f := newFake()
 	state := f.put(newState(f, "A lamp", studio.Generating, 1))
-	f.update(state.Generation.ID, func(s *studio.State) { sampling(s, 4) })
+	f.update(state.Generation.ID, func(s *studio.State) { sampling(s, 6) })
 	_, ts := serve(t, f)
 	id := state.Generation.ID.String()
 	events := liveEvents(t, ts.URL+"/generations/"+id)
@@ -70,13 +71,13 @@ func TestGenerationStream(t *testing.T) {
 			t.Errorf("the first patch lacks %s: %v", want, ids)
 		}
 	}
-	f.update(state.Generation.ID, func(s *studio.State) { sampling(s, 5) })
-	ids, _ = patched(t, events, `>25% · A lamp`) // the title comes last
+	f.update(state.Generation.ID, func(s *studio.State) { sampling(s, 7) })
+	ids, _ = patched(t, events, `>28% · A lamp`) // the title comes last
 	if !has(ids, "progress-"+id) || !has(ids, "announce") || has(ids, "actions") || has(ids, "health") {
 		t.Errorf("a step patches %v", ids)
 	}
-	f.update(state.Generation.ID, func(s *studio.State) { sampling(s, 6) })
-	ids, _ = patched(t, events, `>30% · A lamp`)
+	f.update(state.Generation.ID, func(s *studio.State) { sampling(s, 8) })
+	ids, _ = patched(t, events, `>32% · A lamp`)
 	if has(ids, "announce") {
 		t.Error("a screen reader is told of every step")
 	}
@@ -122,6 +123,75 @@ func TestStreamSkipsStates(t *testing.T) {
 	}
 }
 
+// Previews come four times a second to a watcher, however fast ComfyUI makes them, and the last one
+// comes always, though nothing follows it. The number does not wait for them.
+func TestPreviewsAreLimited(t *testing.T) {
+	f := newFake()
+	state := f.put(newState(f, "A lamp", studio.Generating, 1))
+	_, ts := serve(t, f)
+	id := state.Generation.ID
+	for _, target := range []string{"/generations/" + id.String(), "/embed/generations/" + id.String() + "/live"} {
+		events := liveEvents(t, ts.URL+target)
+		patched(t, events, `id="progress-`)
+		begun, rev := time.Now(), uint64(0)
+		previews, steps := 0, 0
+		for last := ""; !strings.Contains(last, "rev=1040"); {
+			if rev++; rev <= 40 {
+				f.update(id, func(s *studio.State) {
+					sampling(s, 10)
+					s.Progress.Status = fmt.Sprintf("Step %d of 40", rev)
+					s.Progress.PreviewRev, s.Images[0].PreviewRev = 1000+rev, 1000+rev
+				})
+			}
+			var ids []string
+			ids, last = patched(t, events, `id="p`) // the pictures or the progress
+			if has(ids, "pictures-"+id.String()) {
+				previews++
+			}
+			if has(ids, "progress-"+id.String()) {
+				steps++
+			}
+		}
+		if most := 2 + int(time.Since(begun)/previewEvery); previews > most {
+			t.Errorf("%s: %d previews in %v, want at most %d", target, previews, time.Since(begun), most)
+		}
+		if steps <= previews {
+			t.Errorf("%s: %d steps with %d previews: the number waits for the previews", target, steps, previews)
+		}
+	}
+}
+
+func TestPartsThatComeTooEarly(t *testing.T) {
+	now := time.Unix(1000, 0)
+	seen := sent{}
+	at := func(after time.Duration, text string) (events string, early bool) {
+		b, early := seen.changed([]part{{target: "a", events: []byte(text), every: time.Second}}, now.Add(after))
+		return string(b), early
+	}
+	for _, step := range []struct {
+		after time.Duration
+		text  string
+		want  string
+		early bool
+	}{
+		{0, "one", "one", false},
+		{time.Millisecond, "one", "", false},
+		{2 * time.Millisecond, "two", "", true},
+		{999 * time.Millisecond, "three", "", true},
+		{time.Second, "three", "three", false},
+		{1500 * time.Millisecond, "four", "", true},
+		{1600 * time.Millisecond, "three", "", false}, // as it was: there is nothing to send
+	} {
+		if events, early := at(step.after, step.text); events != step.want || early != step.early {
+			t.Errorf("%q after %v: %q, %t, want %q, %t", step.text, step.after, events, early, step.want, step.early)
+		}
+	}
+	seen.holds([]part{{target: "a", events: []byte("inside")}})
+	if events, early := at(1601*time.Millisecond, "five"); events != "five" || early {
+		t.Errorf("after another part held it: %q, %t", events, early)
+	}
+}
+
 // Watchers of one state get the same bytes, rendered once.
 func TestFramesAreShared(t *testing.T) {
 	f := newFake()
@@ -160,7 +230,7 @@ func TestStudioStream(t *testing.T) {
 		t.Error("the queue repeats what the stage shows")
 	}
 	f.update(state.Generation.ID, func(s *studio.State) { sampling(s, 10) })
-	ids, _ = patched(t, events, `>50% · Easel`)
+	ids, _ = patched(t, events, `>40% · Easel`)
 	if has(ids, "stage") || !has(ids, "progress-"+id) || !has(ids, "pictures-"+id) {
 		t.Errorf("a step on the stage patches %v", ids)
 	}
@@ -333,23 +403,33 @@ func TestProgressViewInWords(t *testing.T) {
 	state := newState(newFake(), "A lamp", studio.Generating, 1)
 	sampling(state, 5)
 	p := state.Progress
-	p.Passes, p.StepTime = 2, 900*time.Millisecond
+	p.Passes, p.Reach, p.ReachIn, p.NodeTitle = 2, 24.5, 900*time.Millisecond, "Base sampler"
 	got := progressView(p)
-	if !got.Known || got.Percent != 25 || got.ETA != "about 15 seconds left" || got.Pass != "pass 1 of 2" || got.Pace != "1600" {
+	if !got.Known || got.Percent != 20 || got.Reach != 24.5 || got.Pace != "1200" || got.ETA != "about 15 seconds left" ||
+		got.Steps != "25%" || got.Pass != "pass 1 of 2" || got.Node != "Base sampler" {
 		t.Errorf("sampling: %+v", got)
 	}
-	p.Phase, p.Percentage = comfy.PhaseFinishing, 100
-	if got := progressView(p); !got.Known || got.Percent != 99 {
-		t.Errorf("finishing: %+v, want the last hundredth held back", got)
+	p.ReachIn = time.Minute
+	if got := progressView(p); got.Pace != "10000" {
+		t.Errorf("a minute ahead: %+v", got)
 	}
-	p.Phase = comfy.PhaseComplete
-	if got := progressView(p); got.Percent != 100 {
+	p.Phase, p.Percentage, p.Overall = comfy.PhaseFinishing, 100, 96
+	if got := progressView(p); !got.Known || got.Percent != 96 || got.Steps != "" {
+		t.Errorf("finishing: %+v", got)
+	}
+	p.Phase, p.Overall = comfy.PhaseComplete, 100
+	if got := progressView(p); got.Percent != 100 || got.Node != "" {
 		t.Errorf("complete: %+v", got)
 	}
-	p.Phase, p.Percentage = comfy.PhaseInference, 25
-	p.Reused = true
-	if progressView(p).Known {
-		t.Error("a reused result shows steps that were never made")
+	for _, phase := range []comfy.Phase{comfy.PhaseSetup, comfy.PhaseQueued} {
+		p.Phase, p.Overall = phase, 0
+		if got := progressView(p); got.Known || got.Steps != "" {
+			t.Errorf("nothing is known in %s: %+v", phase, got)
+		}
+	}
+	p.Phase, p.Overall, p.Reused = comfy.PhaseInference, 80, true
+	if got := progressView(p); got.Steps != "" || !got.Known {
+		t.Errorf("a reused result shows steps that were never made: %+v", got)
 	}
 	p.Reused, p.Cancelling = false, true
 	if got := progressView(p); got.ETA != "" {

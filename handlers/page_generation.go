@@ -37,7 +37,7 @@ func (s *Server) showGeneration(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return render(w, r, http.StatusOK, views.GenerationPage(page, views.GenerationView{
-		Generation: g,
+		Generation: g.Still(),
 		Settings:   s.settingsView(&state.Generation),
 		Record:     record,
 		RetryNonce: uuid.NewString(),

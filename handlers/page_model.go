@@ -111,20 +111,14 @@ func phaseOf(status studio.Status) comfy.Phase {
 }
 
 // barPaces are the times that the stylesheet knows for a bar to move, in milliseconds.
-var barPaces = []int{100, 200, 400, 800, 1600, 3200}
+var barPaces = []int{100, 150, 200, 300, 400, 600, 800, 1200, 1600, 2400, 3200, 4800, 6400, 10000}
 
-// progressView is p in the words of the page. The number is that of the sampler's steps, as
-// programs see it too; until there are any, and when none will come, the bar only breathes. People
-// take a full bar for the end, so the last hundredth waits for that: decoding and storing follow.
+// progressView is p in the words of the page. The number is that of the whole; the sampler's own
+// steps stand beside it. While nothing can be said the bar only breathes.
 func progressView(p studio.Progress) views.Progress {
 	shown := views.Progress{
-		Phase: string(p.Phase), Line: p.Status, Percent: p.Percentage, Cancelling: p.Cancelling, Retry: p.Retry,
-		Known: p.Phase == comfy.PhaseComplete ||
-			!p.Reused && p.TotalSteps > 0 && (p.Phase == comfy.PhaseInference || p.Phase == comfy.PhaseFinishing ||
-				p.Phase == comfy.PhaseSetup && p.CurrentStep > 0), // of a later image: the first ones count
-	}
-	if p.Phase != comfy.PhaseComplete {
-		shown.Percent = min(shown.Percent, 99)
+		Phase: string(p.Phase), Line: p.Status, Percent: p.Overall, Reach: p.Reach, Cancelling: p.Cancelling, Retry: p.Retry,
+		Known: p.Phase == comfy.PhaseComplete || p.Overall > 0 && p.Phase != comfy.PhaseQueued,
 	}
 	if p.Phase == "" {
 		shown.Phase = string(comfy.PhaseQueued)
@@ -135,11 +129,17 @@ func progressView(p studio.Progress) views.Progress {
 	if p.ETAKnown && !p.Phase.Ended() && !p.Cancelling {
 		shown.ETA = views.Left(p.ETA)
 	}
+	if p.TotalSteps > 0 && !p.Reused && p.Phase == comfy.PhaseInference {
+		shown.Steps = strconv.Itoa(p.Percentage) + "%"
+	}
 	if p.Passes > 1 && p.Pass > 0 && p.Phase == comfy.PhaseInference {
 		shown.Pass = fmt.Sprintf("pass %d of %d", p.Pass, p.Passes)
 	}
+	if !p.Phase.Ended() && p.Phase != comfy.PhaseQueued {
+		shown.Node = views.Short(p.NodeTitle, 60)
+	}
 	pace := barPaces[len(barPaces)-1]
-	if at := slices.IndexFunc(barPaces, func(ms int) bool { return int64(ms) >= p.StepTime.Milliseconds() }); at >= 0 {
+	if at := slices.IndexFunc(barPaces, func(ms int) bool { return int64(ms) >= p.ReachIn.Milliseconds() }); at >= 0 {
 		pace = barPaces[at]
 	}
 	shown.Pace = strconv.Itoa(pace)

@@ -72,8 +72,8 @@ func (s *Server) streamSettings(w http.ResponseWriter, r *http.Request) error {
 	}
 	return s.follow(st, overview.Changed(), deliveries.Changed(), func(sent) []part {
 		return append(s.statusParts(overview.Latest()),
-			part{"webhook-now", s.shared(views.WebhookNow(s.webhookView()))},
-			part{"deliveries", s.shared(views.RecentDeliveries(s.pages.site, deliveryViews(deliveries.Latest())))})
+			part{target: "webhook-now", events: s.shared(views.WebhookNow(s.webhookView()))},
+			part{target: "deliveries", events: s.shared(views.RecentDeliveries(s.pages.site, deliveryViews(deliveries.Latest())))})
 	})
 }
 

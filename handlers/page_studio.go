@@ -27,6 +27,7 @@ func (s *Server) renderStudio(w http.ResponseWriter, r *http.Request, code int, 
 	view := views.StudioView{Stage: s.stageView(o), Strip: s.stripView(o), Composer: composer}
 	if view.Stage != nil {
 		page.Title = tabTitle(*view.Stage, "")
+		*view.Stage = view.Stage.Still()
 	}
 	return render(w, r, code, views.StudioPage(page, view))
 }

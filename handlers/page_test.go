@@ -124,16 +124,22 @@ func TestFirstHTMLHoldsThePresentState(t *testing.T) {
 	for _, target := range []string{"/", "/generations/" + id} {
 		doc, _ := page(t, s, target, http.StatusOK)
 		card := doc.Find("#progress-" + id)
-		if got, want := card.Find("progress").AttrOr("value", ""), "45"; got != want {
+		if got, want := card.Find("progress").AttrOr("value", ""), "36"; got != want {
 			t.Errorf("%s: progress = %q, want %q", target, got, want)
 		}
 		if got, want := words(card.Find(".line")), "Step 9 of 20"; got != want {
 			t.Errorf("%s: line = %q, want %q", target, got, want)
 		}
+		if got, want := words(card.Find(".steps")), "45%"; got != want {
+			t.Errorf("%s: steps = %q, want %q", target, got, want)
+		}
+		if got, want := card.Find(".reach rect").AttrOr("width", ""), "36.0%"; got != want {
+			t.Errorf("%s: before anything moves the bar stands at %q, want %q", target, got, want)
+		}
 		if got, want := doc.Find("#picture-"+id+"-1").AttrOr("src", ""), "/generations/"+id+"/images/1/preview?rev=9"; got != want {
 			t.Errorf("%s: preview = %q, want %q", target, got, want)
 		}
-		if title := words(doc.Find("title")); !strings.HasPrefix(title, "45% · ") {
+		if title := words(doc.Find("title")); !strings.HasPrefix(title, "36% · ") {
 			t.Errorf("%s: title = %q", target, title)
 		}
 	}

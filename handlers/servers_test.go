@@ -192,7 +192,7 @@ func TestServerCards(t *testing.T) {
 			t.Errorf("the card says %q, want %q in it", card, want)
 		}
 	}
-	if got := doc.Find("#servers progress").AttrOr("value", ""); got != "45" {
+	if got := doc.Find("#servers progress").AttrOr("value", ""); got != "36" {
 		t.Errorf("the bar is at %q", got)
 	}
 	if got := words(doc.Find("#health")); !strings.Contains(got, "All servers are paused") {

@@ -53,6 +53,10 @@ func progressOf(g *Generation, prev *State, snapshot func(string) (comfy.Progres
 	if whole.Cancelling {
 		whole.Status = "Cancelling"
 	}
+	whole.reach()
+	for i := range images {
+		images[i].reach()
+	}
 	return whole, images
 }
 
@@ -287,7 +291,7 @@ func (p *Progress) expect(g *Generation, images []ImageProgress, at place, learn
 // neverBack holds p to what has been shown before.
 func (p *Progress) neverBack(prev Progress) {
 	p.Percentage = max(p.Percentage, prev.Percentage)
-	p.Overall = max(p.Overall, prev.Overall)
+	p.Overall, p.Reach = max(p.Overall, prev.Overall), prev.Reach
 	p.TotalSteps = max(p.TotalSteps, min(prev.TotalSteps, prev.CurrentStep))
 	p.CurrentStep = max(p.CurrentStep, prev.CurrentStep)
 	if p.TotalSteps > 0 {

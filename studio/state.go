@@ -38,6 +38,8 @@ type Progress struct {
 	Node          string
 	NodeTitle     string
 	StepTime      time.Duration // of the last step, 0 while unknown: how long a bar should take to move
+	Reach         float64       // 0 to 100: where Overall is expected in ReachIn, for a bar that moves
+	ReachIn       time.Duration // until then; news of it is expected not much later
 	PreviewRev    uint64        // changes with each preview; 0 when there is none
 	PreviewImage  int           // index of the image that the preview shows
 	Cancelling    bool          // asked for, not yet confirmed by ComfyUI

@@ -187,7 +187,7 @@ func FragmentGeneration(item EmbedItem) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if item.Progress.Live() && item.Progress.Known {
-			templ_7745c5c3_Err = bar(item.Progress, "Progress").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = plainBar(item.Progress, "Progress").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -32,6 +32,17 @@ func (g Generation) Ended() bool {
 	return g.Status == "complete" || g.Status == "failed" || g.Status == "cancelled"
 }
 
+// Still is g with bars that stand where it is: as a page begins, before anything moves in it.
+func (g Generation) Still() Generation {
+	g.Progress.Reach = float64(g.Progress.Percent)
+	g.Images = slices.Clone(g.Images)
+	for i := range g.Images {
+		p := &g.Images[i].Progress
+		p.Reach = float64(p.Percent)
+	}
+	return g
+}
+
 // Seed is that of the first image, in decimal.
 func (g Generation) Seed() string {
 	if len(g.Images) == 0 {
@@ -145,13 +156,16 @@ type File struct {
 
 // Progress is the one number and the words beside it.
 type Progress struct {
-	Phase      string // queued, setup, inference, finishing, complete, failed, cancelled
-	Line       string // what happens now: "Step 5 of 20", "Loading checkpoint"
-	Percent    int    // 0 to 100
-	Known      bool   // false: the bar breathes, there is no number yet
-	ETA        string // "about 45 seconds left"; empty while unknown
-	Pass       string // "pass 1 of 2"; empty when there is one only
-	Pace       string // how long the bar takes to move, in ms, one of the steps of the stylesheet
+	Phase      string  // queued, setup, inference, finishing, complete, failed, cancelled
+	Line       string  // what happens now: "Step 5 of 20", "Loading checkpoint"
+	Percent    int     // 0 to 100, of the whole
+	Known      bool    // false: the bar breathes, there is no number yet
+	Reach      float64 // 0 to 100: where the bar is on its way to, Percent or a little more
+	Pace       string  // how long it takes to get there, in ms, one of the steps of the stylesheet
+	ETA        string  // "about 45 seconds left"; empty while unknown
+	Steps      string  // how many of the sampler's steps are done, "25%"; empty while there are none
+	Pass       string  // "pass 1 of 2"; empty when there is one only
+	Node       string  // title of the node at work; empty when there is none
 	Cancelling bool
 	Retry      string // why it is made again: "Sent again: the server lost it"; empty: it is not
 }
@@ -182,19 +196,43 @@ func (p Progress) Live() bool {
 	return p.Phase != "complete" && p.Phase != "failed" && p.Phase != "cancelled"
 }
 
-// Spoken is what a screen reader hears: the phase, and while steps run each quarter. It changes
-// a handful of times in a run, so that nobody is talked over.
-func (p Progress) Spoken() string {
-	_, word := p.Badge()
-	if p.Phase != "inference" || p.Cancelling {
+// Counts reports whether the number is what tells most of p now.
+func (p Progress) Counts() bool {
+	return p.Known && p.Live() && p.Phase != "queued" && !p.Cancelling
+}
+
+// Valuetext is the bar in words: the number, what happens, and how long it will take.
+func (p Progress) Valuetext() string {
+	words := p.Line
+	if p.Known {
+		words = strconv.Itoa(p.Percent) + " percent, " + p.Line
+	}
+	if p.ETA != "" {
+		words += ", " + p.ETA
+	}
+	return words
+}
+
+// Spoken is what a screen reader hears of a generation: each phase, and each quarter. It changes a
+// handful of times in a run, so that nobody is talked over: the phases of several images come and
+// go, so of those the quarters alone are told.
+func (g Generation) Spoken() string {
+	_, word := g.Progress.Badge()
+	if !g.Progress.Counts() {
 		return word
 	}
-	return fmt.Sprintf("%s, %d percent", word, p.Percent/25*25)
+	if len(g.Images) > 1 {
+		word = "Generating"
+	}
+	if quarter := g.Progress.Percent / 25 * 25; quarter > 0 {
+		return fmt.Sprintf("%s, %d percent", word, quarter)
+	}
+	return word
 }
 
 // Tab is what the document's title says first while something runs: "42%", or the phase.
 func (p Progress) Tab() string {
-	if p.Phase == "inference" && p.Known {
+	if p.Counts() {
 		return strconv.Itoa(p.Percent) + "%"
 	}
 	_, word := p.Badge()

@@ -30,7 +30,7 @@ func everywhere(s Site, x string) map[string]templ.Component {
 	failed := Image{Index: 2, Status: "failed", Seed: "2", Error: x, Width: 3, Height: 2, Progress: Progress{Phase: "failed", Line: x}}
 	g := Generation{
 		ID: "id", Prompt: x, NegativePrompt: x, Workflow: x, Status: "failed", Error: x, Warnings: []string{x}, Width: 3, Height: 2,
-		Images: []Image{image, failed}, Progress: Progress{Phase: "inference", Line: x, Known: true, Percent: 5, ETA: x, Pass: x}, Created: now,
+		Images: []Image{image, failed}, Progress: Progress{Phase: "inference", Line: x, Known: true, Percent: 5, ETA: x, Steps: x, Pass: x, Node: x}, Created: now,
 	}
 	bare := g
 	bare.Images = []Image{failed}

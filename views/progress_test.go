@@ -1,6 +1,7 @@
 package views
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -9,7 +10,7 @@ import (
 )
 
 func sampled() Generation {
-	p := Progress{Phase: "inference", Line: "Step 5 of 20", Known: true, Percent: 25, ETA: "about 45 seconds left", Pass: "pass 1 of 2", Pace: "400"}
+	p := Progress{Phase: "inference", Line: "Step 5 of 20", Known: true, Percent: 43, Reach: 45.5, Pace: "400", ETA: "about 45 seconds left", Steps: "25%", Pass: "pass 1 of 2", Node: "Base sampler"}
 	return Generation{
 		ID: "g1", Prompt: "a lamp", Status: "generating", Width: 1216, Height: 832, Progress: p, Created: time.Unix(0, 0),
 		Images: []Image{{Index: 1, Status: "generating", Width: 1216, Height: 832, Preview: "/p?rev=5", Progress: p}},
@@ -20,16 +21,21 @@ func TestProgressCardWhileSampling(t *testing.T) {
 	doc := parsed(t, ProgressCard(testSite(t), sampled()))
 	bar := doc.Find("#progress-g1 progress")
 	for name, want := range map[string]string{
-		"max": "100", "value": "25", "aria-label": "Progress", "aria-valuetext": "25 percent, Step 5 of 20", "data-pace": "400",
+		"max": "100", "value": "43", "aria-label": "Progress", "aria-valuetext": "43 percent, Step 5 of 20, about 45 seconds left",
 	} {
 		if got := bar.AttrOr(name, "-"); got != want {
 			t.Errorf("progress %s = %q, want %q", name, got, want)
 		}
 	}
-	if got, want := text(t, doc, ".line"), "Step 5 of 20 pass 1 of 2"; got != want {
-		t.Errorf("line = %q, want %q", got, want)
+	if reach := bar.Parent().Find("rect"); reach.AttrOr("width", "") != "45.5%" || bar.Parent().AttrOr("data-pace", "") != "400" {
+		t.Errorf("the bar is on its way to %q in %q", reach.AttrOr("width", ""), bar.Parent().AttrOr("data-pace", ""))
 	}
-	if got, want := text(t, doc, ".percent"), "25%"; got != want {
+	for selector, want := range map[string]string{".line": "Step 5 of 20", ".steps": "25%", ".pass": "pass 1 of 2", ".node": "Base sampler"} {
+		if got := text(t, doc, selector); got != want {
+			t.Errorf("%s = %q, want %q", selector, got, want)
+		}
+	}
+	if got, want := text(t, doc, ".percent"), "43%"; got != want {
 		t.Errorf("percent = %q, want %q", got, want)
 	}
 	if got, want := text(t, doc, ".badge"), "⚙️ Inferencing"; got != want {
@@ -50,6 +56,9 @@ func TestProgressCardBreathesWithoutANumber(t *testing.T) {
 	doc := parsed(t, ProgressCard(testSite(t), g))
 	if bar := doc.Find("progress"); bar.Length() != 1 || bar.Is("[value]") || bar.AttrOr("aria-valuetext", "") != "Loading checkpoint" {
 		t.Error("in set-up the bar must have no value, and the line as its text")
+	}
+	if width := doc.Find(".reach rect").AttrOr("width", ""); width != "0%" {
+		t.Errorf("the bar moves to %q, of nobody knows what", width)
 	}
 	if doc.Find(".percent").Length() != 0 {
 		t.Error("in set-up there is no percentage")
@@ -90,15 +99,43 @@ func TestCancellingCanOnlyBeAskedOnce(t *testing.T) {
 }
 
 func TestSpokenChangesSeldom(t *testing.T) {
-	p := Progress{Phase: "inference"}
-	var said []string
-	for p.Percent = 0; p.Percent < 100; p.Percent++ {
-		if words := p.Spoken(); len(said) == 0 || said[len(said)-1] != words {
-			said = append(said, words)
+	said := func(images int) (all []string) {
+		g := Generation{Images: make([]Image, images)}
+		for percent := range 100 {
+			phase := "setup"
+			switch at := percent % (100 / images); { // every image has all phases
+			case at*images > 90:
+				phase = "finishing"
+			case at*images > 30:
+				phase = "inference"
+			}
+			g.Progress = Progress{Phase: phase, Known: percent > 0, Percent: percent}
+			if words := g.Spoken(); len(all) == 0 || all[len(all)-1] != words {
+				all = append(all, words)
+			}
+		}
+		return all
+	}
+	one := []string{"Connected", "Connected, 25 percent", "Inferencing, 25 percent", "Inferencing, 50 percent", "Inferencing, 75 percent", "Finishing, 75 percent"}
+	if got := said(1); !slices.Equal(got, one) {
+		t.Errorf("of one image: %q, want %q", got, one)
+	}
+	many := []string{"Connected", "Generating", "Generating, 25 percent", "Generating, 50 percent", "Generating, 75 percent"}
+	if got := said(10); !slices.Equal(got, many) {
+		t.Errorf("of ten images: %q, want %q", got, many)
+	}
+	for _, quiet := range []Progress{{Phase: "queued", Known: true, Percent: 50}, {Phase: "complete", Known: true, Percent: 100}} {
+		if words := (Generation{Progress: quiet}).Spoken(); strings.Contains(words, "percent") {
+			t.Errorf("%s is spoken as %q", quiet.Phase, words)
 		}
 	}
-	if len(said) != 4 || said[1] != "Inferencing, 25 percent" {
-		t.Errorf("said %q, want one sentence each 25 percent", said)
+}
+
+func TestStillBarsStandWhereTheyAre(t *testing.T) {
+	g := sampled()
+	still := g.Still()
+	if still.Progress.Reach != 43 || still.Images[0].Progress.Reach != 43 || g.Images[0].Progress.Reach != 45.5 {
+		t.Errorf("still at %v and %v, before %v", still.Progress.Reach, still.Images[0].Progress.Reach, g.Images[0].Progress.Reach)
 	}
 }
 
@@ -133,7 +170,7 @@ func TestEachOfSeveralImagesHasItsOwnState(t *testing.T) {
 		Image{Index: 2, Status: "complete", Width: 8, Height: 8, URL: "/u", Progress: Progress{Phase: "complete", Line: "Complete"}},
 		Image{Index: 3, Status: "failed", Width: 8, Height: 8, Error: "Out of memory.", Progress: Progress{Phase: "failed", Line: "Failed"}})
 	doc := parsed(t, Pictures(testSite(t), g))
-	if bar := doc.Find("#figure-g1-1 progress"); bar.AttrOr("aria-label", "") != "Image 1" || bar.AttrOr("value", "") != "25" {
+	if bar := doc.Find("#figure-g1-1 progress"); bar.AttrOr("aria-label", "") != "Image 1" || bar.AttrOr("value", "") != "43" {
 		t.Error("the first image has no bar of its own")
 	}
 	if doc.Find("#figure-g1-2 progress, #figure-g1-3 progress").Length() != 0 {

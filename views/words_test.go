@@ -88,7 +88,10 @@ func TestTabTitle(t *testing.T) {
 		want     string
 	}{
 		{Progress{Phase: "inference", Known: true, Percent: 42}, "42%"},
+		{Progress{Phase: "finishing", Known: true, Percent: 97}, "97%"},
+		{Progress{Phase: "setup", Known: true, Percent: 3}, "3%"},
 		{Progress{Phase: "setup"}, "Connected"},
+		{Progress{Phase: "inference", Known: true, Percent: 42, Cancelling: true}, "Cancelling"},
 		{Progress{Phase: "queued"}, "Queued"},
 	} {
 		if got := test.progress.Tab(); got != test.want {

@@ -28,9 +28,9 @@ func TestEmbedsInForeignPages(t *testing.T) {
 	tab := Open(t, foreign.URL, TabOptions{})
 	tab.Goto("/")
 	frame := tab.Frame(s.URL + "/embed/generations/" + g.ID)
-	frame.waitProgress(shown{Badge: "⚙️ Inferencing", Line: "Step 2 of 20", Percent: "10%", Bar: "10"})
+	frame.waitProgress(shown{Badge: "⚙️ Inferencing", Line: "Step 2 of 20", Steps: "10%"})
 	s.afterStep(5)
-	frame.waitProgress(shown{Badge: "⚙️ Inferencing", Line: "Step 5 of 20", Percent: "25%", Bar: "25"})
+	frame.waitProgress(shown{Badge: "⚙️ Inferencing", Line: "Step 5 of 20", Steps: "25%"})
 	if n := frame.Count("form, button, .head"); n != 0 {
 		t.Errorf("an embed has %d things to press", n)
 	}

@@ -50,9 +50,9 @@ func TestPeopleWithAPhone(t *testing.T) {
 	Eval[bool](tab, `(window.scrollTo(0, 0), true)`)
 	tab.watchShifts()
 	s.afterStep(5)
-	tab.waitProgress(shown{Badge: "⚙️ Inferencing", Line: "Step 5 of 20", Percent: "25%", Bar: "25"})
+	tab.waitProgress(shown{Badge: "⚙️ Inferencing", Line: "Step 5 of 20", Steps: "25%"})
 	s.afterStep(12)
-	tab.waitProgress(shown{Badge: "⚙️ Inferencing", Line: "Step 12 of 20", Percent: "60%", Bar: "60"})
+	tab.waitProgress(shown{Badge: "⚙️ Inferencing", Line: "Step 12 of 20", Steps: "60%"})
 	fits()
 	if shift, moved := tab.shifts(); shift > 0.002 {
 		t.Errorf("the page moved by %.4f while the run went on: %s", shift, moved)

@@ -36,7 +36,7 @@ func TestPromptsAreText(t *testing.T) {
 		viewer.Goto("/generations/" + g.ID)
 		s.afterStep(6) // after the page: this comes through the streams
 		for _, tab := range []*Tab{viewer, studio} {
-			tab.waitProgress(shown{Badge: "⚙️ Inferencing", Line: "Step 6 of 20", Percent: "30%", Bar: "30"})
+			tab.waitProgress(shown{Badge: "⚙️ Inferencing", Line: "Step 6 of 20", Steps: "30%"})
 			harmless(t, tab, hostile[i])
 		}
 		s.until("the end", func(p simulator.Point) bool { return p.Stage == simulator.StageFinish })

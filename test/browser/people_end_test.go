@@ -32,7 +32,7 @@ func TestPeopleCancelAndRetry(t *testing.T) {
 	other.Goto("/")
 	tab.Goto("/generations/" + running.ID)
 	tab.mark()
-	tab.waitProgress(shown{Badge: "⚙️ Inferencing", Line: "Step 5 of 20", Percent: "25%", Bar: "25"})
+	tab.waitProgress(shown{Badge: "⚙️ Inferencing", Line: "Step 5 of 20", Steps: "25%"})
 	tab.Press("Cancel")
 	cancelling := func() {
 		t.Helper()

@@ -278,15 +278,15 @@ func (s *site) afterStep(step int) simulator.Point {
 	return s.until("a step", func(p simulator.Point) bool { return p.Stage == simulator.StageStep && p.Step == step+1 })
 }
 
-// shown is what a page says of how far a generation is.
-type shown struct{ Badge, Line, Percent, Bar string }
+// shown is what a page says of how far a generation is. The number of the whole is not in it: it
+// follows the clock, too.
+type shown struct{ Badge, Line, Steps string }
 
 // progress reads it in a tab.
 func (tab *Tab) progress() shown {
 	tab.t.Helper()
 	return shown{
-		Badge: tab.Text(".progress .badge"), Line: tab.Text(".progress .line"), Percent: tab.Text(".progress .percent"),
-		Bar: Eval[string](tab, `document.querySelector('.progress progress')?.getAttribute('value') ?? ''`),
+		Badge: tab.Text(".progress .badge"), Line: tab.Text(".progress .line"), Steps: tab.Text(".progress .steps"),
 	}
 }
 
@@ -296,12 +296,11 @@ func progressIn(page *goquery.Document) shown {
 		return strings.Join(strings.Fields(page.Find(selector).First().Text()), " ")
 	}
 	return shown{
-		Badge: text(".progress .badge"), Line: text(".progress .line"), Percent: text(".progress .percent"),
-		Bar: page.Find(".progress progress").AttrOr("value", ""),
+		Badge: text(".progress .badge"), Line: text(".progress .line"), Steps: text(".progress .steps"),
 	}
 }
 
-// waitProgress waits until a tab shows want.
+// waitProgress waits until a tab shows want, and a bar that says what the number beside it says.
 func (tab *Tab) waitProgress(want shown) {
 	tab.t.Helper()
 	encoded, err := json.Marshal(want)
@@ -310,9 +309,16 @@ func (tab *Tab) waitProgress(want shown) {
 	}
 	tab.Wait(`(want => {
 		const text = s => (document.querySelector('.progress ' + s)?.textContent ?? '').trim().replace(/\s+/g, ' ');
-		const bar = document.querySelector('.progress progress')?.getAttribute('value') ?? '';
-		return text('.badge') === want.Badge && text('.line') === want.Line && text('.percent') === want.Percent && bar === want.Bar;
+		const bar = document.querySelector('.progress progress')?.getAttribute('value');
+		return text('.badge') === want.Badge && text('.line') === want.Line && text('.steps') === want.Steps
+			&& text('.percent') === (bar ? bar + '%' : '');
 	})(` + string(encoded) + `)`)
+}
+
+// overall is the number of the whole in a tab, -1 while it says none.
+func (tab *Tab) overall() int {
+	tab.t.Helper()
+	return Eval[int](tab, `parseInt(document.querySelector('.progress .percent')?.textContent ?? '-1')`)
 }
 
 // mark leaves a trace in the page that a load of another page would wipe away.

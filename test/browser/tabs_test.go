@@ -42,15 +42,15 @@ func TestSevenTabs(t *testing.T) {
 		}
 	}
 	last, first := tabs[6], tabs[0]
-	last.waitProgress(shown{Badge: "⚙️ Inferencing", Line: "Step 2 of 20", Percent: "10%", Bar: "10"})
+	last.waitProgress(shown{Badge: "⚙️ Inferencing", Line: "Step 2 of 20", Steps: "10%"})
 	s.afterStep(5)
-	last.waitProgress(shown{Badge: "⚙️ Inferencing", Line: "Step 5 of 20", Percent: "25%", Bar: "25"})
+	last.waitProgress(shown{Badge: "⚙️ Inferencing", Line: "Step 5 of 20", Steps: "25%"})
 	if got := first.progress().Line; got != "Step 2 of 20" {
 		t.Errorf("a hidden tab has gone on to %q: it holds a connection", got)
 	}
 	// Whoever comes back to a tab sees the present state.
 	first.Show()
-	first.waitProgress(shown{Badge: "⚙️ Inferencing", Line: "Step 5 of 20", Percent: "25%", Bar: "25"})
+	first.waitProgress(shown{Badge: "⚙️ Inferencing", Line: "Step 5 of 20", Steps: "25%"})
 	s.lead.Open()
 	first.WaitText(".progress .badge", "Complete")
 	for _, tab := range tabs {
@@ -67,13 +67,13 @@ func TestHiddenPagesWakeUp(t *testing.T) {
 	s.afterStep(2)
 	tab := Open(t, s.URL, TabOptions{})
 	tab.Goto("/generations/" + g.ID)
-	tab.waitProgress(shown{Badge: "⚙️ Inferencing", Line: "Step 2 of 20", Percent: "10%", Bar: "10"})
+	tab.waitProgress(shown{Badge: "⚙️ Inferencing", Line: "Step 2 of 20", Steps: "10%"})
 	for _, step := range []struct {
 		n    int
 		want shown
 	}{
-		{5, shown{Badge: "⚙️ Inferencing", Line: "Step 5 of 20", Percent: "25%", Bar: "25"}},
-		{10, shown{Badge: "⚙️ Inferencing", Line: "Step 10 of 20", Percent: "50%", Bar: "50"}},
+		{5, shown{Badge: "⚙️ Inferencing", Line: "Step 5 of 20", Steps: "25%"}},
+		{10, shown{Badge: "⚙️ Inferencing", Line: "Step 10 of 20", Steps: "50%"}},
 	} {
 		tab.hide(true)
 		s.afterStep(step.n)
