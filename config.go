@@ -43,7 +43,7 @@ type Config struct {
 
 	SecretKey       Key  `env:"EASEL_SECRET_KEY" doc:"Secret from which signatures are derived, at least 32 characters; the same on all instances. Empty: drawn once and kept in the data folder (keys/secret)."`
 	Webhook         Hook `env:"EASEL_WEBHOOK" doc:"Where the end of each generation is posted that names no webhook of its own. Empty: as set on the settings page."`
-	PrivateWebhooks bool `env:"EASEL_ALLOW_PRIVATE_WEBHOOKS" envDefault:"false" doc:"Allow webhooks to private and loopback addresses, and by plain http."`
+	PrivateWebhooks bool `env:"EASEL_ALLOW_PRIVATE_WEBHOOKS" envDefault:"false" doc:"Allow webhooks and push services at private and loopback addresses, and by plain http."`
 
 	Auth            string        `env:"EASEL_AUTH" envDefault:"auto" doc:"auto: no login, loopback only. none: no login on any address; must be spelled out."`
 	LogLevel        slog.Level    `env:"EASEL_LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error."`

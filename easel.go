@@ -95,6 +95,10 @@ func New(ctx context.Context, config Config) (_ *App, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("secret key: %w", err)
 	}
+	pushKey, err := config.pushKey()
+	if err != nil {
+		return nil, fmt.Errorf("secret key: %w", err)
+	}
 	servers, err := a.findServers(ctx, patience)
 	if err != nil {
 		return nil, err
@@ -120,6 +124,10 @@ func New(ctx context.Context, config Config) (_ *App, err error) {
 		WebhookSecret:   secret,
 		WebhookAgent:    "Easel/" + config.Version,
 		WebhookBody:     handlers.WebhookBody(config.BasePath),
+
+		PushKey:     pushKey,
+		PushContact: config.pushContact(),
+		PushBody:    handlers.PushBody(config.BasePath),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the studio: %w", err)

@@ -9,6 +9,29 @@ import (
 	"testing"
 )
 
+// The key of push messages is the installation's: the same at every start and on every instance that has its secret.
+func TestPushKey(t *testing.T) {
+	t.Parallel()
+	of := func(c Config) string {
+		t.Helper()
+		key, err := c.pushKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(key.PublicKey().Bytes())
+	}
+	one, another := Config{SecretKey: Key(strings.Repeat("k", minSecretKey))}, Config{DataDir: t.TempDir()}
+	if of(one) != of(one) || of(another) != of(another) || of(one) == of(another) {
+		t.Error("the keys are not those of the installations")
+	}
+	for base, want := range map[string]string{"": "easel@example.com", "http://10.0.0.1": "easel@example.com", "https://pictures.example.org/easel": "https://pictures.example.org/easel"} {
+		c := Config{BaseURL: base}
+		if got := c.pushContact(); got != want {
+			t.Errorf("pushContact() of %q = %q, want %q", base, got, want)
+		}
+	}
+}
+
 func TestWebhookSecret(t *testing.T) {
 	t.Parallel()
 	of := func(c Config) string {

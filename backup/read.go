@@ -408,6 +408,9 @@ func (r *reader) settle(ctx context.Context, tx pgx.Tx) error {
 	if r.has("webhook_deliveries", "job_id") { // jobs are not in a backup; those without one get another
 		statements = append(statements, "UPDATE webhook_deliveries SET job_id = NULL WHERE job_id IS NOT NULL AND state = 'pending'")
 	}
+	if r.has("push_messages", "job_id") {
+		statements = append(statements, "UPDATE push_messages SET job_id = NULL")
+	}
 	if r.has("settings", "name") { // on one Redis or NATS the two would hear each other
 		statements = append(statements, "DELETE FROM settings WHERE name = "+installation)
 	}

@@ -130,6 +130,33 @@ type Preview struct {
 	UpdatedAt time.Time
 }
 
+type PushMessage struct {
+	ID             uuid.UUID
+	Seq            int64
+	SubscriptionID uuid.UUID
+	GenerationID   *uuid.UUID
+	JobID          *int64
+	Tries          int32
+	NextTryAt      time.Time
+	CreatedAt      time.Time
+}
+
+type PushSubscription struct {
+	ID        uuid.UUID
+	UserID    uuid.UUID
+	Endpoint  string
+	PublicKey []byte
+	Auth      []byte
+	EveryEnd  bool
+	CreatedAt time.Time
+	RenewedAt time.Time
+}
+
+type PushWish struct {
+	GenerationID   uuid.UUID
+	SubscriptionID uuid.UUID
+}
+
 type Server struct {
 	ID           uuid.UUID
 	Key          string

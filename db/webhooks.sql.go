@@ -67,38 +67,6 @@ func (q *Queries) WebhookForJob(ctx context.Context, arg WebhookForJobParams) (W
 	return i, err
 }
 
-const webhookJobless = `-- name: WebhookJobless :many
-SELECT id, round FROM webhook_deliveries WHERE job_id IS NULL AND state = 'pending'
-ORDER BY seq LIMIT $1 FOR UPDATE SKIP LOCKED
-`
-
-type WebhookJoblessRow struct {
-	ID    uuid.UUID
-	Round int32
-}
-
-// WebhookJobless takes deliveries that have no job yet. Their jobs are inserted in the same
-// transaction; what another instance is at is skipped.
-func (q *Queries) WebhookJobless(ctx context.Context, count int32) ([]WebhookJoblessRow, error) {
-	rows, err := q.db.Query(ctx, webhookJobless, count)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []WebhookJoblessRow{}
-	for rows.Next() {
-		var i WebhookJoblessRow
-		if err := rows.Scan(&i.ID, &i.Round); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const webhookJobs = `-- name: WebhookJobs :exec
 UPDATE webhook_deliveries d SET job_id = given.job_id
 FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::bigint[]) AS job_id) AS given WHERE d.id = given.id

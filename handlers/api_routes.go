@@ -20,6 +20,7 @@ func (s *Server) apiRoutes() {
 	s.serverAPIRoutes()
 	s.queueAPIRoutes()
 	s.webhookAPIRoutes()
+	s.pushAPIRoutes()
 	s.route("GET /api/workflows", s.apiWorkflows)
 	s.route("GET /api/models", s.apiModels)
 }

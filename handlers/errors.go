@@ -73,6 +73,8 @@ func userError(err error) *UserError {
 		return &UserError{Status: http.StatusNotFound, Message: "There is no such delivery. It may be older than 30 days, or its generation was deleted."}
 	case errors.Is(err, studio.ErrNoWebhook):
 		return &UserError{Status: http.StatusConflict, Message: "There is no webhook that could be tested. Save one first."}
+	case errors.Is(err, studio.ErrNoSubscription):
+		return &UserError{Status: http.StatusNotFound, Message: "This browser is not known any more. Ask for notifications again."}
 	case errors.Is(err, studio.ErrKeyReused):
 		return &UserError{
 			Status: http.StatusUnprocessableEntity, Message: "This Idempotency-Key was used with another body.",

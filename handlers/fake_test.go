@@ -34,6 +34,7 @@ type fakeStudio struct {
 	now      time.Time
 	rev      uint64
 
+	push     fakePush
 	webhooks fakeWebhooks
 
 	overview fakeTopic
@@ -93,6 +94,7 @@ func newFake() *fakeStudio {
 			State: studio.ServerUp, Version: "0.3.64", Device: "cuda:0 NVIDIA GeForce RTX 4090", VRAMTotal: 25_757_220_864, VRAMFree: 18_200_000_000,
 		}},
 		forms: []workflow.Form{fakeForm()},
+		push:  fakePush{},
 	}
 	f.publish()
 	return f

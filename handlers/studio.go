@@ -86,6 +86,17 @@ type Studio interface {
 	// Redeliver has a delivery made again. studio.ErrNoDelivery.
 	Redeliver(ctx context.Context, id uuid.UUID) (studio.Delivery, error)
 
+	// PushKey is our public key for push subscriptions, in base64url.
+	PushKey() string
+	// Subscribe stores a browser that wants to be told of ends, of all with every. *studio.InvalidError.
+	Subscribe(ctx context.Context, user uuid.UUID, b studio.Browser, every bool) (studio.PushWanted, error)
+	// Subscription, Unsubscribe and TestPush: studio.ErrNoSubscription.
+	Subscription(ctx context.Context, id uuid.UUID) (studio.PushWanted, error)
+	Unsubscribe(ctx context.Context, id uuid.UUID) error
+	TestPush(ctx context.Context, id uuid.UUID) error
+	// WishPush has a browser told of one generation, or not. studio.ErrNotFound, ErrEnded, ErrNoSubscription.
+	WishPush(ctx context.Context, id, generation uuid.UUID, wished bool) error
+
 	// Ready says whether the database answers and migrations are current.
 	Ready(ctx context.Context) error
 	// Storage says whether the storage of the pictures answers.

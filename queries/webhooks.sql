@@ -1,9 +1,3 @@
--- WebhookJobless takes deliveries that have no job yet. Their jobs are inserted in the same
--- transaction; what another instance is at is skipped.
--- name: WebhookJobless :many
-SELECT id, round FROM webhook_deliveries WHERE job_id IS NULL AND state = 'pending'
-ORDER BY seq LIMIT @count FOR UPDATE SKIP LOCKED;
-
 -- WebhookJobs notes the jobs of deliveries, in the order of their ids.
 -- name: WebhookJobs :exec
 UPDATE webhook_deliveries d SET job_id = given.job_id

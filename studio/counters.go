@@ -20,6 +20,7 @@ type Counters struct {
 	Resyncs         atomic.Int64 // times that everything live was read anew
 
 	WebhooksDelivered, WebhooksFailed atomic.Int64 // single tries
+	PushesDelivered, PushesFailed     atomic.Int64 // the same, to browsers
 
 	FinalizeSeconds Histogram // fetching and storing the files of a prompt, one try
 	BusProbeSeconds Histogram // a bell's way through the bus and back

@@ -27,9 +27,9 @@ type hub struct {
 	moving     func(promptID string)                      // a prompt that is followed here has moved; mu is held
 	interested func()                                     // more is watched than before
 
-	wake     chan struct{} // for run: something is to be published
-	reread   chan struct{} // for keepFresh: something is stale
-	webhooks chan struct{} // for keepWebhooks: something that ended is to be told of
+	wake   chan struct{} // for run: something is to be published
+	reread chan struct{} // for keepFresh: something is stale
+	outbox chan struct{} // for keepOutbox: something that ended is to be told of
 
 	mu       sync.Mutex // guards all below
 	records  map[uuid.UUID]*record
@@ -46,6 +46,7 @@ type hub struct {
 	nudged   bool                    // a state in them was replaced
 	recent   []*State
 	paused   bool   // the queue is: nothing new is sent to a server
+	push     bool   // browsers may want to be told of ends
 	ended    *State // the last that ended, with pictures or without
 	servers  []Server
 	pace     pace
@@ -81,15 +82,15 @@ const recentPictures = 12
 func newHub(every time.Duration, load func(context.Context, []uuid.UUID) ([]Generation, error), logger *slog.Logger) *hub {
 	return &hub{
 		every: every, load: load, logger: logger,
-		wake:     make(chan struct{}, 1),
-		reread:   make(chan struct{}, 1),
-		webhooks: make(chan struct{}, 1),
-		records:  make(map[uuid.UUID]*record),
-		dirty:    make(map[*record]time.Time),
-		tracked:  make(map[string]tracked),
-		stale:    make(map[uuid.UUID]struct{}),
-		watched:  make(map[*record]struct{}),
-		served:   make(map[uuid.UUID]time.Time),
+		wake:    make(chan struct{}, 1),
+		reread:  make(chan struct{}, 1),
+		outbox:  make(chan struct{}, 1),
+		records: make(map[uuid.UUID]*record),
+		dirty:   make(map[*record]time.Time),
+		tracked: make(map[string]tracked),
+		stale:   make(map[uuid.UUID]struct{}),
+		watched: make(map[*record]struct{}),
+		served:  make(map[uuid.UUID]time.Time),
 
 		reloaded:   func(uuid.UUID) {},
 		refill:     func(context.Context) error { return nil },
@@ -149,8 +150,8 @@ func (h *hub) change(id uuid.UUID, rev int64, mutate func(*Generation)) {
 	g.showFailure()
 	r.generation = g
 	h.changed(r)
-	if g.Status.Ended() && g.Webhook != "" {
-		ring(h.webhooks) // only here, where it was ended: elsewhere they would all look for the same
+	if g.Status.Ended() && (g.Webhook != "" || h.push) {
+		ring(h.outbox) // only here, where it was ended: elsewhere they would all look for the same
 	}
 }
 

@@ -71,6 +71,9 @@ func (s *Studio) newRiver() (*river.Client[pgx.Tx], error) {
 	if err := river.AddWorkerSafely(workers, &webhookWorker{studio: s}); err != nil {
 		return nil, err
 	}
+	if err := river.AddWorkerSafely(workers, &pushWorker{studio: s}); err != nil {
+		return nil, err
+	}
 	every := func(interval time.Duration, what string) *river.PeriodicJob {
 		return river.NewPeriodicJob(river.PeriodicInterval(interval), func() (river.JobArgs, *river.InsertOpts) {
 			return tidyArgs{What: what}, nil
@@ -83,6 +86,7 @@ func (s *Studio) newRiver() (*river.Client[pgx.Tx], error) {
 		Queues: map[string]river.QueueConfig{
 			river.QueueDefault: {MaxWorkers: jobsAtOnce},
 			webhookQueue:       {MaxWorkers: webhooksAtOnce},
+			pushQueue:          {MaxWorkers: pushesAtOnce},
 		},
 		FetchPollInterval:    s.timing.JobPoll,
 		JobTimeout:           finalizeTimeout,
@@ -151,8 +155,8 @@ type tidyArgs struct {
 const (
 	tidyEvents     = "events"     // drop old events
 	tidyUnfinished = "unfinished" // see that every finished prompt has its job
-	tidyWebhooks   = "webhooks"   // see that every delivery has its job
-	tidyDeliveries = "deliveries" // drop the log of old ones
+	tidyWebhooks   = "webhooks"   // see that every delivery and every message has its job
+	tidyDeliveries = "deliveries" // drop the log of old ones, and browsers that want nothing
 	tidyTemporary  = "temporary"  // remove what broken stores left behind
 	tidyOrphans    = "orphans"    // remove files that nothing refers to
 )
@@ -182,10 +186,11 @@ func (w *tidier) Work(ctx context.Context, job *river.Job[tidyArgs]) error {
 	case tidyUnfinished:
 		return s.refinalize(ctx)
 	case tidyWebhooks:
-		return s.requeueWebhooks(ctx)
+		return s.requeueOutbox(ctx)
 	case tidyDeliveries:
 		_, err := s.queries.WebhookPrune(ctx)
-		return err
+		_, pushErr := s.queries.PushPrune(ctx)
+		return errors.Join(err, pushErr)
 	case tidyTemporary:
 		removed, err := s.blobs.Sweep(ctx, orphanAge)
 		if removed > 0 {

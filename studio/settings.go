@@ -15,6 +15,7 @@ import (
 type Settings struct {
 	QueuePaused bool   // nothing new is sent to any server; what is inside goes on
 	Webhook     string // where each end of a generation that names no webhook of its own is posted; empty: nowhere
+	Push        bool   // some browser has asked to be told of ends; it stays so
 
 	// WebhookFixed: Webhook is the configuration's, which people cannot change on the page.
 	WebhookFixed bool
@@ -24,6 +25,7 @@ type Settings struct {
 const (
 	settingQueuePaused = "queue_paused"
 	settingWebhook     = "webhook"
+	settingPush        = "push"
 )
 
 // settings keeps Settings in memory, so that nobody asks the database for them.
@@ -115,6 +117,8 @@ func (s *Studio) readSettings(ctx context.Context) error {
 		switch row.Name {
 		case settingQueuePaused:
 			err = json.Unmarshal(row.Value, &read.QueuePaused)
+		case settingPush:
+			err = json.Unmarshal(row.Value, &read.Push)
 		case settingWebhook:
 			if !read.WebhookFixed {
 				err = json.Unmarshal(row.Value, &read.Webhook)
@@ -127,7 +131,7 @@ func (s *Studio) readSettings(ctx context.Context) error {
 	if before := s.settings.now.Swap(&read); *before == read {
 		return nil
 	}
-	s.hub.setPaused(read.QueuePaused)
+	s.hub.set(read)
 	s.wakeSupervisors()
 	return nil
 }
@@ -137,12 +141,13 @@ func (s *Studio) configuredSettings() Settings {
 	return Settings{Webhook: s.config.Webhook, WebhookFixed: s.config.Webhook != ""}
 }
 
-// setPaused shows whether the queue is paused.
-func (h *hub) setPaused(paused bool) {
+// set takes over what concerns the hub, and shows whether the queue is paused.
+func (h *hub) set(to Settings) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.paused != paused {
-		h.paused, h.moved = paused, true
+	h.push = to.Push
+	if h.paused != to.QueuePaused {
+		h.paused, h.moved = to.QueuePaused, true
 		ring(h.wake)
 	}
 }

@@ -13,6 +13,7 @@ package studio
 import (
 	"cmp"
 	"context"
+	"crypto/ecdh"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -59,6 +60,11 @@ type Config struct {
 	WebhookAgent    string // User-Agent of what is posted; empty: Easel
 	// WebhookBody is what is posted of a generation that has ended; nil: its id and status.
 	WebhookBody func(*Generation) ([]byte, error)
+
+	PushKey     *ecdh.PrivateKey // of P-256: browsers take messages that it signs; nil: one that ends with the process
+	PushContact string           // whom the operators of push services may turn to: an https URL, or a mail address
+	// PushBody is what a browser is told of a generation that has ended, nil for a test: at most 1 KiB. nil: its id and status.
+	PushBody func(*Generation) ([]byte, error)
 
 	Timing Timing
 }
@@ -151,12 +157,13 @@ type Studio struct {
 	river   *river.Client[pgx.Tx]
 	decode  chan struct{} // a slot for each picture that may be in memory, decoded, at once
 
-	loads      singleflight.Group // of generations that are watched from now on
-	counters   Counters
-	settings   settings
-	sender     *sender
-	receivers  receivers
-	deliveries deliveries
+	loads        singleflight.Group // of generations that are watched from now on
+	counters     Counters
+	settings     settings
+	sender       *sender
+	receivers    receivers
+	pushServices receivers
+	deliveries   deliveries
 
 	storage        storageState
 	noStorageUntil atomic.Int64 // Unix nanoseconds until which it is taken for full or away
@@ -192,6 +199,15 @@ func New(c Config) (*Studio, error) {
 	}
 	if s.config.WebhookBody == nil {
 		s.config.WebhookBody = briefly
+	}
+	if s.config.PushBody == nil {
+		s.config.PushBody = shortly
+	}
+	if s.config.PushKey == nil {
+		var err error
+		if s.config.PushKey, err = ecdh.P256().GenerateKey(rand.Reader); err != nil {
+			return nil, fmt.Errorf("studio: draw a key for push messages: %w", err)
+		}
 	}
 	s.sender = newSender(senderConfig{
 		Private: c.PrivateWebhooks, Agent: cmp.Or(c.WebhookAgent, "Easel"),
@@ -271,7 +287,7 @@ func (s *Studio) run(ctx context.Context) error {
 			return nil
 		}
 		g.Go(func() error { return s.keepSettings(ctx) })
-		g.Go(func() error { return s.keepWebhooks(ctx) })
+		g.Go(func() error { return s.keepOutbox(ctx) })
 		g.Go(func() error { return s.keepDeliveries(ctx) })
 		if !s.persist(ctx, "load what is live", s.loadLive) {
 			return nil

@@ -126,7 +126,7 @@ func (s *Studio) TestWebhook(ctx context.Context) (Delivery, error) {
 
 // queued has a delivery carried out that was just stored, and reads it.
 func (s *Studio) queued(ctx context.Context, id uuid.UUID) (Delivery, error) {
-	ring(s.hub.webhooks)
+	ring(s.hub.outbox)
 	s.deliveries.changed()
 	rows, err := s.queries.WebhookList(ctx, db.WebhookListParams{ID: &id, Count: 1})
 	if err != nil {

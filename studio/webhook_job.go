@@ -10,9 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/rivertype"
 
 	"easel/db"
 )
@@ -28,8 +26,7 @@ const (
 const (
 	webhookDay       = 24 * time.Hour // after the end, or after somebody asked again
 	maxWebhookPause  = time.Hour
-	maxRefusals      = 8   // tries of a receiver that refuses; with the usual pauses 21 minutes
-	webhookPortion   = 100 // deliveries that get their jobs at once
+	maxRefusals      = 8 // tries of a receiver that refuses; with the usual pauses 21 minutes
 	webhookJobMargin = 20 * time.Second
 )
 
@@ -43,78 +40,8 @@ type webhookArgs struct {
 func (webhookArgs) Kind() string { return "webhook" }
 
 // InsertOpts: when to give up is decided here, not by River, whose tries are for our own failures.
-// A job that ended does not keep its delivery from having another.
 func (webhookArgs) InsertOpts() river.InsertOpts {
-	return river.InsertOpts{Queue: webhookQueue, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: []rivertype.JobState{
-		rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRunning,
-		rivertype.JobStateRetryable, rivertype.JobStateScheduled,
-	}}}
-}
-
-// keepWebhooks gives jobs to deliveries as soon as a generation has ended here, until ctx ends. It
-// begins with those that a crash has left without one.
-func (s *Studio) keepWebhooks(ctx context.Context) error {
-	for {
-		for {
-			err := s.queueWebhooks(ctx)
-			if err == nil || ctx.Err() != nil {
-				break
-			}
-			s.logger.WarnContext(ctx, "could not queue webhooks", "err", err, "retry_in", reloadAfter)
-			sleep(ctx, reloadAfter)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-s.hub.webhooks:
-		}
-	}
-}
-
-// queueWebhooks inserts the jobs of all deliveries that have none.
-func (s *Studio) queueWebhooks(ctx context.Context) error {
-	for {
-		var n int
-		err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-			queries := s.queries.WithTx(tx)
-			rows, err := queries.WebhookJobless(ctx, webhookPortion)
-			if n = len(rows); err != nil || n == 0 {
-				return err
-			}
-			jobs := make([]river.InsertManyParams, n)
-			noted := db.WebhookJobsParams{DeliveryIDs: make([]uuid.UUID, n), JobIDs: make([]int64, n)}
-			for i, row := range rows {
-				jobs[i] = river.InsertManyParams{Args: webhookArgs{Delivery: row.ID, Round: row.Round}}
-				noted.DeliveryIDs[i] = row.ID
-			}
-			inserted, err := s.river.InsertManyTx(ctx, tx, jobs)
-			if err != nil {
-				return err
-			}
-			for i, job := range inserted {
-				noted.JobIDs[i] = job.Job.ID
-			}
-			return queries.WebhookJobs(ctx, noted)
-		})
-		if err != nil {
-			return fmt.Errorf("queue webhooks: %w", err)
-		}
-		if n < webhookPortion {
-			return nil
-		}
-	}
-}
-
-// requeueWebhooks is the chore behind keepWebhooks: what an instance that died had left.
-func (s *Studio) requeueWebhooks(ctx context.Context) error {
-	late, err := s.queries.WebhookOverdue(ctx)
-	if err != nil {
-		return fmt.Errorf("find overdue webhooks: %w", err)
-	}
-	if late > 0 {
-		s.logger.WarnContext(ctx, "webhooks are overdue", "count", late)
-	}
-	return s.queueWebhooks(ctx)
+	return river.InsertOpts{Queue: webhookQueue, UniqueOpts: uniqueWhileLive}
 }
 
 // webhookWorker makes one try of a delivery, and puts its job back until the next.

@@ -170,14 +170,7 @@ func (s *sender) once(ctx context.Context, u *url.URL, p posting) (a answer, nex
 		return answer{}, nil, err
 	}
 	defer response.Body.Close()
-	// The status has come, and it counts; a body that breaks off does not change it.
-	kept, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswerKept))
-	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, maxAnswerBytes-maxAnswerKept))
-	a = answer{
-		Status: response.StatusCode, Body: clean(string(kept)),
-		RetryAfter: retryAfter(response.Header.Get("Retry-After"), s.now()),
-	}
-	a.Outcome, a.Words = judge(a.Status)
+	a = s.read(response)
 	switch a.Status {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 		if next, err = response.Location(); err != nil {
@@ -185,6 +178,18 @@ func (s *sender) once(ctx context.Context, u *url.URL, p posting) (a answer, nex
 		}
 	}
 	return a, next, nil
+}
+
+// read takes the answer of a receiver. Its status has come, and counts; a body that breaks off does not change it.
+func (s *sender) read(response *http.Response) answer {
+	kept, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswerKept))
+	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, maxAnswerBytes-maxAnswerKept))
+	a := answer{
+		Status: response.StatusCode, Body: clean(string(kept)),
+		RetryAfter: retryAfter(response.Header.Get("Retry-After"), s.now()),
+	}
+	a.Outcome, a.Words = judge(a.Status)
+	return a
 }
 
 // judge says what a status means.

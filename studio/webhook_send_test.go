@@ -2,7 +2,9 @@ package studio
 
 import (
 	"context"
+	"crypto/ecdh"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
@@ -242,6 +244,35 @@ func TestWebhookDial(t *testing.T) {
 	}
 	if asked["rebinding.example."] < 2 {
 		t.Errorf("the rebinding name was looked up %d times", asked["rebinding.example."])
+	}
+}
+
+// Endpoints of browsers are asked under the same guard.
+func TestPushDial(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var reached atomic.Int32
+	port := w.receiver(inside, func(http.ResponseWriter, *http.Request) { reached.Add(1) })
+	w.lookup = func(string) netip.Addr { return inside }
+	s := w.sender()
+	key, err := ecdh.P256().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser := Browser{PublicKey: key.PublicKey().Bytes(), Auth: make([]byte, 16)}
+	for _, endpoint := range []string{"https://push.example:" + port, "https://127.0.0.1:" + port, "http://push.example:" + port} {
+		browser.Endpoint = endpoint
+		a, err := s.push(t.Context(), key, "keeper@example.org", pushing{Browser: browser, Body: []byte("{}")})
+		if err != nil || a.Outcome != refused || a.Words == "" {
+			t.Errorf("%s: %+v, %v", endpoint, a, err)
+		}
+	}
+	browser.Endpoint = "https://push.example:" + port
+	if a, err := s.push(t.Context(), key, "", pushing{Browser: browser, Body: make([]byte, pushRecord)}); err != nil || a.Outcome != refused {
+		t.Errorf("a message that is too long: %+v, %v", a, err)
+	}
+	if n := reached.Load(); n != 0 {
+		t.Errorf("%d requests reached our own network", n)
 	}
 }
 

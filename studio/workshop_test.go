@@ -120,7 +120,7 @@ func (w *workshop) run(pool *pgxpool.Pool, sole bool) (*studio.Studio, func()) {
 	s, err := studio.New(studio.Config{
 		Pool: pool, Blobs: blobs, Servers: w.servers, Sole: sole, Bus: w.bus, Logger: logger(w.t), Timing: w.timing,
 		MaxWaiting: 2000, MaxRunning: w.running,
-		Webhook: w.webhook, WebhookSecret: webhookSecret, PrivateWebhooks: !w.publicWebhooks,
+		Webhook: w.webhook, WebhookSecret: webhookSecret, PrivateWebhooks: !w.publicWebhooks, PushContact: "keeper@example.org",
 	})
 	if err != nil {
 		w.t.Fatal(err)

@@ -24,6 +24,7 @@ var (
 	wsReconnects    = total("ws_reconnects_total", "Sockets to a ComfyUI that were opened again.")
 	resyncs         = total("sse_resyncs_total", "Times that everything live was read anew.")
 	deliveries      = total("webhook_deliveries_total", "Tries to deliver a webhook.", "outcome")
+	pushes          = total("push_messages_total", "Tries to tell a browser of an end.", "outcome")
 	finalizeSeconds = total("finalize_seconds", "Time to fetch and store the files of one prompt.")
 	busProbeSeconds = total("bus_probe_seconds", "A bell's way through the bus and back.")
 )
@@ -31,7 +32,7 @@ var (
 // Describe names the figures.
 func (counted) Describe(into chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		generations, attemptsLost, retries, leaseLost, fenceRejections, wsReconnects, resyncs, deliveries,
+		generations, attemptsLost, retries, leaseLost, fenceRejections, wsReconnects, resyncs, deliveries, pushes,
 		finalizeSeconds, busProbeSeconds,
 	} {
 		into <- d
@@ -56,6 +57,8 @@ func (c counted) Collect(into chan<- prometheus.Metric) {
 	count(resyncs, &k.Resyncs)
 	count(deliveries, &k.WebhooksDelivered, "delivered")
 	count(deliveries, &k.WebhooksFailed, "failed")
+	count(pushes, &k.PushesDelivered, "delivered")
+	count(pushes, &k.PushesFailed, "failed")
 	for d, h := range map[*prometheus.Desc]*studio.Histogram{finalizeSeconds: &k.FinalizeSeconds, busProbeSeconds: &k.BusProbeSeconds} {
 		n, sum, notAbove := h.Read()
 		into <- prometheus.MustNewConstHistogram(d, n, sum, notAbove)
