@@ -211,6 +211,11 @@ func (f *fakeStudio) Form(id string) (workflow.Form, bool) {
 	return workflow.Form{}, false
 }
 
+// Away keeps no more than the first model.
+func (f *fakeStudio) Away(string) map[string]map[string]bool {
+	return map[string]map[string]bool{"model": {"v1-5-pruned-emaonly.safetensors": true}}
+}
+
 func (f *fakeStudio) Create(_ context.Context, r studio.Request) (studio.Generation, bool, error) {
 	if err := f.fail(); err != nil {
 		return studio.Generation{}, false, err
@@ -224,6 +229,9 @@ func (f *fakeStudio) Create(_ context.Context, r studio.Request) (studio.Generat
 	}
 	if string(r.Settings["steps"]) == `"0"` {
 		wrong = append(wrong, studio.FieldError{Field: "settings.steps", Message: "must be from 1 to 150"})
+	}
+	if r.Webhook != nil && !strings.HasPrefix(*r.Webhook, "https://") {
+		wrong = append(wrong, studio.FieldError{Field: "webhook", Message: "The address must begin with https://."})
 	}
 	if len(wrong) > 0 {
 		return studio.Generation{}, false, &studio.InvalidError{Fields: wrong}

@@ -38,10 +38,12 @@ func (s *Server) composer(r *http.Request, form workflow.Form, typed map[string]
 			})
 		}
 	}
+	away := s.studio.Away(form.ID)
 	width, hasWidth := form.Field("width")
 	height, hasHeight := form.Field("height")
 	for _, field := range form.Fields {
 		shown := fieldView(field, typed)
+		shown.Away = away[field.Name]
 		switch {
 		case field.Name == "prompt":
 			c.Prompt.Label = orText(field.Label, c.Prompt.Label) // its placeholder is help enough
@@ -53,11 +55,24 @@ func (s *Server) composer(r *http.Request, form workflow.Form, typed map[string]
 			c.More = append(c.More, shown)
 		}
 	}
+	c.More = append(c.More, s.webhookField(typed))
 	if hasWidth && hasHeight {
 		c.Shapes = shapes(width, height)
 		c.Free = !checkShape(c.Shapes, typed, width, height)
 	}
 	return c
+}
+
+// webhookField asks for an address of this generation's own.
+func (s *Server) webhookField(typed map[string]string) views.Field {
+	empty := "nowhere"
+	if s.studio.Settings().Webhook != "" {
+		empty = "the address of the settings"
+	}
+	return views.Field{
+		Name: webhookControl, Label: "Webhook", Kind: "url", Value: shownText(typed[webhookControl]),
+		Help: "Where its record is posted when it has ended. Empty: " + empty + ".",
+	}
 }
 
 // fieldView is the control of one field.

@@ -84,6 +84,63 @@ func TestPlainFormLeadsToTheGeneration(t *testing.T) {
 	page(t, s, res.Header.Get("Location"), http.StatusOK)
 }
 
+// A generation may name an address of its own; without one that of the settings is meant.
+func TestWebhookOfTheForm(t *testing.T) {
+	f := newFake()
+	s := newSite(t, f)
+	doc, _ := page(t, s, "/", http.StatusOK)
+	field := doc.Find("details.more input[name=webhook]")
+	if help := words(doc.Find("[id='" + field.AttrOr("aria-describedby", "") + "']")); !strings.HasSuffix(help, "Empty: nowhere.") {
+		t.Errorf("beside the empty field stands %q", help)
+	}
+	f.webhooks.settings.Webhook = "https://example.com/all"
+	doc, _ = page(t, s, "/", http.StatusOK)
+	if text := doc.Text(); !strings.Contains(text, "Empty: the address of the settings.") || strings.Contains(text, "example.com/all") {
+		t.Error("the form does not say what an empty field means, or tells the address")
+	}
+	form := lamp()
+	form.Set("webhook", "")
+	post(t, s, "/generations", form)
+	if got := f.created[0].Webhook; got != nil {
+		t.Errorf("webhook = %q, want that of the settings", *got)
+	}
+	form = lamp()
+	form.Set("webhook", " https://example.com/mine ")
+	post(t, s, "/generations", form)
+	if got := f.created[1].Webhook; got == nil || *got != "https://example.com/mine" {
+		t.Errorf("webhook = %v, want what was typed", got)
+	}
+	form.Set("webhook", "ftp://example.com")
+	doc = pageDocument(t, post(t, s, "/generations", form), http.StatusUnprocessableEntity)
+	field = doc.Find("details.more[open] input[name=webhook]")
+	if field.AttrOr("value", "") != "ftp://example.com" || field.AttrOr("aria-invalid", "") != "true" {
+		t.Errorf("the refused address stands as %q, invalid %q", field.AttrOr("value", ""), field.AttrOr("aria-invalid", ""))
+	}
+	if got := words(doc.Find("#webhook-error")); got != "The address must begin with https://." {
+		t.Errorf("the field says %q", got)
+	}
+	old := newState(f, "told elsewhere", studio.Complete, 1)
+	for address, want := range map[string]string{"https://example.com/old": "https://example.com/old", "https://example.com/all": ""} {
+		old.Generation.Webhook = address
+		doc, _ = page(t, s, "/?from="+f.put(old).Generation.ID.String(), http.StatusOK)
+		if got := doc.Find("input[name=webhook]").AttrOr("value", "none"); got != want {
+			t.Errorf("made from one that was told to %s, the form has %q, want %q", address, got, want)
+		}
+	}
+}
+
+// A model that no server which takes work has is marked where it is chosen.
+func TestModelAway(t *testing.T) {
+	doc, _ := page(t, newSite(t, newFake()), "/", http.StatusOK)
+	away := doc.Find("select[name='settings.model'] option[data-away]")
+	if away.Length() != 1 || away.AttrOr("value", "") != "v1-5-pruned-emaonly.safetensors" || !strings.Contains(words(away), "(no server now)") {
+		t.Errorf("%d options are marked: %q", away.Length(), words(away))
+	}
+	if notes := doc.Find(".field .away"); notes.Length() != 1 || notes.Closest(".field").Find("select[name='settings.model']").Length() != 1 {
+		t.Errorf("%d fields have the note, want the model's", notes.Length())
+	}
+}
+
 func TestSizeByHand(t *testing.T) {
 	f := newFake()
 	form := lamp()
@@ -366,8 +423,8 @@ func TestComplaintsAboutNoFieldStandAboveTheForm(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := s.composer(r, form, map[string]string{"shape": "1024x1024"})
-	complain(&c, []studio.FieldError{{Field: "settings.width", Message: "must be from 64 to 2048"}, {Field: "webhook", Message: "must begin with https://"}})
-	if c.Problem != "webhook must begin with https://." || c.Size[0].Error != "Width must be from 64 to 2048." || !c.Free {
+	complain(&c, []studio.FieldError{{Field: "settings.width", Message: "must be from 64 to 2048"}, {Field: "idempotencyKey", Message: "must be plain text"}})
+	if c.Problem != "idempotencyKey must be plain text." || c.Size[0].Error != "Width must be from 64 to 2048." || !c.Free {
 		t.Errorf("problem %q, width %q, by hand %v", c.Problem, c.Size[0].Error, c.Free)
 	}
 }

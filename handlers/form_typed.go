@@ -19,6 +19,9 @@ import (
 // settingPrefix stands before the name of a workflow's field in the form, as it does in problems.
 const settingPrefix = "settings."
 
+// webhookControl is the control of the address for the end of a generation, and what problems about it name.
+const webhookControl = "webhook"
+
 // readForm reads a posted form of either encoding that browsers use.
 //
 // Errors: 415 for another type, 413 beyond the limit, 400 for what cannot be read.
@@ -81,6 +84,9 @@ func formRequest(form workflow.Form, typed map[string]string) studio.Request {
 		if n, err := strconv.Atoi(text); err == nil && n > 0 {
 			request.TotalImages = n
 		}
+	}
+	if address := strings.TrimSpace(typed[webhookControl]); address != "" { // else that of the settings
+		request.Webhook = &address
 	}
 	shapeWidth, shapeHeight, shaped := strings.Cut(typed["shape"], "x")
 	for _, field := range form.Fields {

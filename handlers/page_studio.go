@@ -71,6 +71,9 @@ func (s *Server) newComposer(r *http.Request) (views.Composer, error) {
 		}
 		g := &state.Generation
 		workflowID, typed = g.Workflow, typedOf(g)
+		if g.Webhook != s.studio.Settings().Webhook {
+			typed[webhookControl] = g.Webhook
+		}
 		if g.Status == studio.Failed || g.Status == studio.Cancelled {
 			retryOf = g.ID.String()
 		}

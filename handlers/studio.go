@@ -16,6 +16,8 @@ type Studio interface {
 	Workflows() []workflow.Form
 	// Form is one of them; ok is false for an unknown id.
 	Form(id string) (form workflow.Form, ok bool)
+	// Away lists, by field of a workflow, the models to choose from that no server which takes work has now.
+	Away(id string) map[string]map[string]bool
 
 	// Create stores a generation; created is false when the idempotency key named an existing one.
 	// Errors: *studio.InvalidError, studio.ErrKeyReused, ErrQueueFull, ErrUnavailable.

@@ -80,6 +80,43 @@ func (f *forms) settings(id string, data []byte) (workflow.Values, error) {
 	return v, err
 }
 
+// away lists, by field, the models to choose from that no server which takes work has. None are listed while that
+// cannot be told: nothing takes work, or one of those that do has not said what it has.
+func (f *forms) away(w *workflow.Workflow, takesWork []uuid.UUID) map[string]map[string]bool {
+	all := f.of(w)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	infos := make([]*workflow.ObjectInfo, 0, len(takesWork))
+	for _, id := range takesWork {
+		info := f.infos[id]
+		if info == nil {
+			return nil
+		}
+		infos = append(infos, info)
+	}
+	if len(infos) == 0 || len(infos) == len(f.infos) {
+		return nil
+	}
+	now := w.Form(infos...)
+	away := make(map[string]map[string]bool)
+	for _, field := range all.Fields {
+		models := make(map[string]bool)
+		for _, choice := range field.Choices {
+			if isModel(choice) {
+				models[choice] = true
+			}
+		}
+		there, _ := now.Field(field.Name)
+		for _, choice := range there.Choices {
+			delete(models, choice)
+		}
+		if len(models) > 0 {
+			away[field.Name] = models
+		}
+	}
+	return away
+}
+
 // Workflows lists what can be asked for, each with the form that the present servers allow.
 func (s *Studio) Workflows() []workflow.Form {
 	builtins := workflow.Builtins()
@@ -88,6 +125,22 @@ func (s *Studio) Workflows() []workflow.Form {
 		list[i] = s.forms.of(w)
 	}
 	return list
+}
+
+// Away lists, by field of a workflow, the models to choose from that no server which takes work has now: a
+// generation that needs one waits until that changes.
+func (s *Studio) Away(id string) map[string]map[string]bool {
+	w, ok := workflow.Builtin(id)
+	if !ok {
+		return nil
+	}
+	var takesWork []uuid.UUID
+	for _, server := range s.Overview().Servers {
+		if server.Mode == ModeActive && (server.State == ServerUp || server.State == ServerStalled) {
+			takesWork = append(takesWork, server.ID)
+		}
+	}
+	return s.forms.away(w, takesWork)
 }
 
 // Form is one of them; ok is false for an unknown id.

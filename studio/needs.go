@@ -26,7 +26,7 @@ func needsOf(graph workflow.Graph) []string {
 		needs = append(needs, needNode+n.ClassType)
 		for input := range n.Inputs {
 			file, ok := n.Text(input)
-			if ok && slices.Contains(modelFiles, strings.ToLower(path.Ext(file))) {
+			if ok && isModel(file) {
 				needs = append(needs, needModel+n.ClassType+"."+input+"="+file)
 			}
 		}
@@ -34,6 +34,9 @@ func needsOf(graph workflow.Graph) []string {
 	slices.Sort(needs)
 	return slices.Compact(needs)
 }
+
+// isModel reports whether a text that an input holds is the file of a model.
+func isModel(file string) bool { return slices.Contains(modelFiles, strings.ToLower(path.Ext(file))) }
 
 // lacking lists which of the needs a server does not have. One whose classes are not known lacks nothing that we
 // could name.

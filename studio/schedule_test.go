@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"easel/comfy/simulator"
+	"easel/comfy/workflow"
 	"easel/db"
 	"easel/studio"
 )
@@ -50,8 +52,15 @@ func TestModelsAndNodes(t *testing.T) {
 			t.Errorf("what no server has the model of is %s", got.Status)
 		}
 	}
+	if away := w.studio.Away(workflow.TextToImage); len(away) > 0 {
+		t.Errorf("while both servers take work %v are away", away)
+	}
 	w.exec("UPDATE servers SET mode = 'paused' WHERE id = $1", id)
 	w.shown(w.studio, "extra", "paused", func(s studio.Server) bool { return s.Mode == studio.ModePaused })
+	want := map[string]map[string]bool{"model": {"two.safetensors": true}}
+	if away := w.studio.Away(workflow.TextToImage); !reflect.DeepEqual(away, want) {
+		t.Errorf("while the second is paused the models away are %v, want %v", away, want)
+	}
 	g := w.create(withModel("of two", "two.safetensors"))
 	w.exec("UPDATE servers SET enabled = false, removed_at = now() WHERE id = $1", id)
 	waits(g.ID)

@@ -57,11 +57,12 @@ type Field struct {
 	Name           string // of the control, and of the problems about it
 	Label          string
 	Help           string
-	Kind           string // text, integer, number, choice, boolean, seed: as package workflow has them
+	Kind           string // text, integer, number, choice, boolean, seed: as package workflow has them; url
 	Value          string // as typed
 	Min, Max, Step string // of a number; empty: not known
 	Choices        []string
-	Error          string // a sentence; empty: none
+	Away           map[string]bool // those of the options that no server which takes work has now
+	Error          string          // a sentence; empty: none
 }
 
 // ID is that of the control.

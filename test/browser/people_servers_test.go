@@ -8,11 +8,16 @@ import (
 	"easel/comfy/simulator"
 )
 
+// atticModel is a model that only the second ComfyUI has.
+const atticModel = "attic.safetensors"
+
 // another starts a second ComfyUI, whose worker goes on only as the test leads it.
 func another(t *testing.T) (*simulator.Running, *simulator.Stepper) {
 	t.Helper()
 	lead := simulator.NewStepper()
-	comfy, err := simulator.Start("127.0.0.1:0", simulator.Config{Models: models, PreviewSize: 128, Gate: lead.Pass})
+	comfy, err := simulator.Start("127.0.0.1:0", simulator.Config{
+		Models: append([]string{atticModel}, models...), PreviewSize: 128, Gate: lead.Pass,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,6 +166,8 @@ func TestPeopleTendServersWithoutScripts(t *testing.T) {
 	tab.WaitText(onCard(attic, ".report"), "This server can be used")
 	tab.Click(onCard(attic, "[value=pause]"))
 	tab.WaitText(onCard(attic, ".state"), "Paused")
+	modelAway(t, tab)
+	tab.Goto("/servers")
 	tab.Click(onCard(attic, "[value=resume]"))
 	tab.WaitText(onCard(attic, ".state"), "Up")
 	tab.Click(onCard(attic, "details:first-of-type summary"))
@@ -174,4 +181,21 @@ func TestPeopleTendServersWithoutScripts(t *testing.T) {
 	tab.Click(onCard(attic, "[value=remove]"))
 	tab.Wait(`document.readyState === 'complete' && !document.getElementById('server-` + attic.ID + `')`)
 	tab.NoComplaints()
+}
+
+// modelAway: the form says of a model that only a resting server has it, when that model is chosen.
+func modelAway(t *testing.T, tab *Tab) {
+	t.Helper()
+	tab.Goto("/")
+	for model, want := range map[string]bool{models[0]: false, atticModel: true} {
+		seen := Eval[bool](tab, `(() => {
+			const field = document.getElementById('settings.model').closest('.field');
+			field.querySelector('select').value = '`+model+`';
+			return field.querySelector('.away').checkVisibility();
+		})()`)
+		if seen != want {
+			t.Errorf("with %s chosen, the warning is seen: %v, want %v", model, seen, want)
+		}
+	}
+	tab.picture("model-away")
 }
