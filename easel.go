@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -277,6 +278,11 @@ func answersAsComfyUI(ctx context.Context, address string) bool {
 // Handler is the whole site. It expects requests with the base path in front.
 func (a *App) Handler() http.Handler { return a.site }
 
+// ConnContext is for http.Server.ConnContext: with it open streams cost little, see handlers.Server.
+func (a *App) ConnContext(ctx context.Context, c net.Conn) context.Context {
+	return a.site.ConnContext(ctx, c)
+}
+
 // Check looks at the process itself, for a watchdog: the locks that everything goes through can be had, and the
 // private Postgres answers. A database of DatabaseURL that is away is no fault of the process.
 func (a *App) Check(ctx context.Context) error {
@@ -296,11 +302,7 @@ func (a *App) Check(ctx context.Context) error {
 func (a *App) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.studio.Run(ctx) })
-	group.Go(func() error {
-		<-ctx.Done()
-		a.site.Drain()
-		return nil
-	})
+	group.Go(func() error { return a.site.Run(ctx) })
 	if a.postgres != nil {
 		group.Go(func() error {
 			select {

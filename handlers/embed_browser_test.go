@@ -78,7 +78,7 @@ func TestEmbedsInFrames(t *testing.T) {
 		f.mu.Lock()
 		topic := f.topics[id]
 		f.mu.Unlock()
-		return topic != nil && topic.watching() == 1
+		return topic != nil && topic.Watching() == 1
 	})
 	tab.NoComplaints()
 

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -37,57 +36,15 @@ type fakeStudio struct {
 	push     fakePush
 	webhooks fakeWebhooks
 
-	overview fakeTopic
-	topics   map[uuid.UUID]*fakeTopic
-}
-
-// fakeTopic is a state and those who watch it.
-type fakeTopic struct {
-	latest   atomic.Value
-	mu       sync.Mutex
-	watchers map[chan struct{}]bool
-}
-
-func (t *fakeTopic) set(v any) {
-	t.latest.Store(v)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for wake := range t.watchers {
-		select {
-		case wake <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// watching is how many watch.
-func (t *fakeTopic) watching() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.watchers)
-}
-
-func watchFake[T any](t *fakeTopic) *studio.Watch[T] {
-	wake := make(chan struct{}, 1)
-	wake <- struct{}{}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.watchers == nil {
-		t.watchers = map[chan struct{}]bool{}
-	}
-	t.watchers[wake] = true
-	return studio.NewWatch[T](wake, &t.latest, func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		delete(t.watchers, wake)
-	})
+	overview studio.StandIn[*studio.Overview]
+	topics   map[uuid.UUID]*studio.StandIn[*studio.State]
 }
 
 // newFake is a studio without generations, with one server that is up.
 func newFake() *fakeStudio {
 	f := &fakeStudio{
 		states: map[uuid.UUID]*studio.State{}, attempts: map[uuid.UUID][]studio.Attempt{},
-		keys: map[string]uuid.UUID{}, topics: map[uuid.UUID]*fakeTopic{},
+		keys: map[string]uuid.UUID{}, topics: map[uuid.UUID]*studio.StandIn[*studio.State]{},
 		now: time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC),
 		servers: []studio.Server{{
 			ID: workbench, Name: "workbench", URL: "http://127.0.0.1:8188",
@@ -128,7 +85,7 @@ func (f *fakeStudio) put(state *studio.State) *studio.State {
 	state.Generation.Rev = int64(f.rev)
 	f.states[state.Generation.ID] = state
 	if topic := f.topics[state.Generation.ID]; topic != nil {
-		topic.set(state)
+		topic.Set(state)
 	}
 	f.publishLocked()
 	return state
@@ -176,7 +133,7 @@ func (f *fakeStudio) publishLocked() {
 	case len(all) > 0:
 		o.Stage = all[0]
 	}
-	f.overview.set(o)
+	f.overview.Set(o)
 }
 
 func hasPicture(state *studio.State) bool {
@@ -436,19 +393,19 @@ func (f *fakeStudio) Watch(ctx context.Context, id uuid.UUID) (*studio.Watch[*st
 	defer f.mu.Unlock()
 	topic := f.topics[id]
 	if topic == nil {
-		topic = &fakeTopic{}
-		topic.set(state)
+		topic = &studio.StandIn[*studio.State]{}
+		topic.Set(state)
 		f.topics[id] = topic
 	}
-	return watchFake[*studio.State](topic), nil
+	return topic.Watch(), nil
 }
 
 func (f *fakeStudio) Overview() *studio.Overview {
-	return f.overview.latest.Load().(*studio.Overview) // only overviews are stored
+	return f.overview.Latest()
 }
 
 func (f *fakeStudio) WatchOverview() *studio.Watch[*studio.Overview] {
-	return watchFake[*studio.Overview](&f.overview)
+	return f.overview.Watch()
 }
 
 func (f *fakeStudio) Ready(context.Context) error   { return f.fail() }

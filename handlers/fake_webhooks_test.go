@@ -14,7 +14,7 @@ import (
 type fakeWebhooks struct {
 	settings   studio.Settings
 	deliveries []studio.Delivery // newest first
-	watched    fakeTopic
+	watched    studio.StandIn[[]studio.Delivery]
 }
 
 func (f *fakeStudio) Settings() studio.Settings {
@@ -47,7 +47,7 @@ func (f *fakeStudio) TestWebhook(context.Context) (studio.Delivery, error) {
 		CreatedAt: f.now, NextTryAt: &f.now,
 	}
 	f.webhooks.deliveries = append([]studio.Delivery{d}, f.webhooks.deliveries...)
-	f.webhooks.watched.set(f.webhooks.deliveries)
+	f.webhooks.watched.Set(f.webhooks.deliveries)
 	return d, f.err
 }
 
@@ -81,8 +81,8 @@ func (f *fakeStudio) Redeliver(_ context.Context, id uuid.UUID) (studio.Delivery
 func (f *fakeStudio) WatchDeliveries(context.Context) (*studio.Watch[[]studio.Delivery], error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.webhooks.watched.set(append([]studio.Delivery{}, f.webhooks.deliveries...))
-	return watchFake[[]studio.Delivery](&f.webhooks.watched), f.err
+	f.webhooks.watched.Set(append([]studio.Delivery{}, f.webhooks.deliveries...))
+	return f.webhooks.watched.Watch(), f.err
 }
 
 // delivered adds a delivery of a generation after two tries.

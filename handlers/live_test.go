@@ -390,13 +390,13 @@ func TestClosedPagesLeave(t *testing.T) {
 	f.mu.Lock()
 	topic := f.topics[state.Generation.ID]
 	f.mu.Unlock()
-	if topic.watching() != 1 || f.overview.watching() != 1 {
-		t.Errorf("%d and %d watch, want 1 and 1", topic.watching(), f.overview.watching())
+	if topic.Watching() != 1 || f.overview.Watching() != 1 {
+		t.Errorf("%d and %d watch, want 1 and 1", topic.Watching(), f.overview.Watching())
 	}
 	if err := res.Body.Close(); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, func() bool { return topic.watching() == 0 && f.overview.watching() == 0 })
+	waitFor(t, func() bool { return topic.Watching() == 0 && f.overview.Watching() == 0 })
 }
 
 func TestProgressViewInWords(t *testing.T) {

@@ -83,21 +83,34 @@ func (w *response) ReadFrom(r io.Reader) (int64, error) {
 
 type contextKey struct{}
 
-// requestID is what the log calls r. It is ours: an id that came with the request is not used.
-func requestID(r *http.Request) string {
-	id, _ := r.Context().Value(contextKey{}).(string)
-	return id
+// visit is one request as the log tells of it.
+type visit struct {
+	id         string
+	begin      time.Time
+	response   *response
+	handedOver bool // its connection goes on without a handler, and whoever has it logs the end
 }
+
+// visitOf is the visit that r is; an empty one outside of observe.
+func visitOf(r *http.Request) *visit {
+	if v, ok := r.Context().Value(contextKey{}).(*visit); ok {
+		return v
+	}
+	return &visit{response: &response{}, begin: time.Now()}
+}
+
+// requestID is what the log calls r. It is ours: an id that came with the request is not used.
+func requestID(r *http.Request) string { return visitOf(r).id }
 
 // observe numbers, measures and logs requests, and turns a panic into a 500. The log has paths,
 // never queries or bodies: prompts stay out.
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		begin := time.Now()
 		id := rand.Text()[:16]
 		w.Header().Set("X-Request-Id", id)
 		rec := &response{ResponseWriter: w}
-		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, id))
+		v := &visit{id: id, begin: time.Now(), response: rec}
+		r = r.WithContext(context.WithValue(r.Context(), contextKey{}, v))
 		defer func() {
 			cause := recover()
 			if err, ok := cause.(error); cause != nil && (!ok || !errors.Is(err, http.ErrAbortHandler)) {
@@ -110,7 +123,9 @@ func (s *Server) observe(next http.Handler) http.Handler {
 					cause = http.ErrAbortHandler // half an answer must not look whole
 				}
 			}
-			s.finish(rec, r, id, time.Since(begin))
+			if !v.handedOver {
+				s.finish(v, r)
+			}
 			if cause != nil {
 				panic(cause)
 			}
@@ -119,16 +134,24 @@ func (s *Server) observe(next http.Handler) http.Handler {
 	})
 }
 
-func (s *Server) finish(rec *response, r *http.Request, id string, took time.Duration) {
+func (s *Server) finish(v *visit, r *http.Request) {
+	rec, took := v.response, time.Since(v.begin)
 	stream := rec.Header().Get("Content-Type") == "text/event-stream"
 	if !stream { // how long a page stays open says nothing about us
 		s.metrics.Requested(r.Pattern, r.Method, rec.status, took)
 	}
-	level := slog.LevelInfo
-	if quiet(r.Pattern) || rec.status == http.StatusNotModified {
-		level = slog.LevelDebug
+	s.logRequest(logLevel(r, rec.status), r.Method, r.URL.Path, rec.status, rec.bytes, took, stream, v.id)
+}
+
+func logLevel(r *http.Request, status int) slog.Level {
+	if quiet(r.Pattern) || status == http.StatusNotModified {
+		return slog.LevelDebug
 	}
-	s.logger.LogAttrs(r.Context(), level, "request",
-		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", rec.status),
-		slog.Int64("bytes", rec.bytes), slog.Duration("took", took), slog.Bool("stream", stream), slog.String("request_id", id))
+	return slog.LevelInfo
+}
+
+func (s *Server) logRequest(level slog.Level, method, path string, status int, bytes int64, took time.Duration, stream bool, id string) {
+	s.logger.LogAttrs(context.Background(), level, "request",
+		slog.String("method", method), slog.String("path", path), slog.Int("status", status),
+		slog.Int64("bytes", bytes), slog.Duration("took", took), slog.Bool("stream", stream), slog.String("request_id", id))
 }

@@ -89,7 +89,12 @@ func (s *Server) streamScope(w http.ResponseWriter, r *http.Request, c scope) er
 	if err != nil {
 		return err
 	}
-	defer watch.Close()
+	own := true // of watch
+	defer func() {
+		if own {
+			watch.Close()
+		}
+	}()
 	state := watch.Latest()
 	if c.image > len(state.Images) {
 		return badRequest("imageIndex", "must be at most "+strconv.Itoa(len(state.Images)))
@@ -97,6 +102,9 @@ func (s *Server) streamScope(w http.ResponseWriter, r *http.Request, c scope) er
 	if r.Header.Get("Last-Event-ID") == c.lastEvent() && c.ended(state) {
 		w.WriteHeader(http.StatusNoContent) // it has the end already
 		return nil
+	}
+	if s.fanout.Takes(r) {
+		w.Header().Set("Connection", "close") // net/http does not get it back
 	}
 	stream, err := s.openStream(w, r)
 	if err != nil {
@@ -110,33 +118,42 @@ func (s *Server) streamScope(w http.ResponseWriter, r *http.Request, c scope) er
 	if err != nil {
 		return err
 	}
-	if err := stream.Send(connected); err != nil {
+	shows := scopeSource{c, "events-" + strconv.Itoa(c.image), watch}
+	sent, ended := shows.Events()
+	if err := stream.Send(append(connected, sent...)); err != nil || ended {
 		return err
 	}
-	return c.follow(stream, watch)
-}
-
-// follow sends each state as one event, rendered once for all who follow the same scope. States
-// that look alike from here (another image moved) are not sent again.
-func (c scope) follow(stream *Stream, watch *studio.Watch[*studio.State]) error {
-	key := "events-" + strconv.Itoa(c.image)
-	var sent []byte
-	for {
+	if stream.handOver(c, shows, sent) {
+		own = false
+		return nil
+	}
+	for !ended {
 		if _, err := stream.Wait(watch.Changed(), nil); err != nil {
 			return err
 		}
-		state := watch.Latest()
-		event := state.Frame(key, c.event)
-		if !bytes.Equal(event, sent) {
+		var event []byte
+		if event, ended = shows.Events(); !bytes.Equal(event, sent) {
 			if err := stream.Send(event); err != nil {
 				return err
 			}
 			sent = event
 		}
-		if c.ended(state) {
-			return nil
-		}
 	}
+	return nil
+}
+
+// scopeSource is a scope as its streams show it: each state is one event, rendered once for all. States that look alike
+// from here (another image moved) are equal.
+type scopeSource struct {
+	scope
+	key string // of the frame
+	*studio.Watch[*studio.State]
+}
+
+// Events is the present state of the scope; last: it has ended.
+func (s scopeSource) Events() (event []byte, last bool) {
+	state := s.Latest()
+	return state.Frame(s.key, s.event), s.ended(state)
 }
 
 // progress is the progress of the scope in state.

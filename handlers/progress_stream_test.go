@@ -65,7 +65,9 @@ func expectEnd(t *testing.T, events *eventReader) {
 	}
 }
 
-func TestProgressFromQueuedToComplete(t *testing.T) {
+func TestProgressFromQueuedToComplete(t *testing.T) { bothWays(t, testProgressFromQueuedToComplete) }
+
+func testProgressFromQueuedToComplete(t *testing.T, serve serving) {
 	f := newStrict()
 	_, ts := serve(t, f)
 	id := f.add("a", 1)
@@ -116,7 +118,9 @@ func TestProgressFromQueuedToComplete(t *testing.T) {
 	expectEnd(t, events)
 }
 
-func TestProgressEnds(t *testing.T) {
+func TestProgressEnds(t *testing.T) { bothWays(t, testProgressEnds) }
+
+func testProgressEnds(t *testing.T, serve serving) {
 	for _, test := range []struct {
 		status  studio.Status
 		message string
@@ -151,7 +155,9 @@ func TestProgressEnds(t *testing.T) {
 
 // One image ends while another goes on: its followers are done, those of the whole are not, and a
 // move of the one is no event for the other.
-func TestProgressOfOneImage(t *testing.T) {
+func TestProgressOfOneImage(t *testing.T) { bothWays(t, testProgressOfOneImage) }
+
+func testProgressOfOneImage(t *testing.T, serve serving) {
 	f := newStrict()
 	_, ts := serve(t, f)
 	id := f.add("a", 2)
@@ -185,7 +191,9 @@ func TestProgressOfOneImage(t *testing.T) {
 }
 
 // Row 36: whatever a reader says it saw last, it gets the present state.
-func TestLastEventIDIsOnlyAHint(t *testing.T) {
+func TestLastEventIDIsOnlyAHint(t *testing.T) { bothWays(t, testLastEventIDIsOnlyAHint) }
+
+func testLastEventIDIsOnlyAHint(t *testing.T, serve serving) {
 	f := newStrict()
 	_, ts := serve(t, f)
 	id := f.add("a", 1)

@@ -7,12 +7,14 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"time"
+
+	"easel/handlers/fanout"
 )
 
 // Streams at once where nothing was configured.
 const (
 	fallbackStreams = 4096
-	mostStreams     = 100_000 // at about 30 KB each
+	mostStreams     = 100_000 // at 30 KB each, or 2 KB where fanout has them
 )
 
 // errAnswered ends a handler that has answered already, or whose visitor has left.
@@ -21,19 +23,22 @@ var errAnswered = errors.New("answered")
 // Stream is one open event stream. Its methods belong to the handler's goroutine.
 type Stream struct {
 	w        http.ResponseWriter
+	r        *http.Request
 	rc       *http.ResponseController
-	ctx      context.Context // the request's: a stream lives exactly as long
+	ctx      context.Context // the request's: a stream lives exactly as long, unless it is handed over
 	draining <-chan struct{}
 	beat     *time.Ticker
 	server   *Server
 	until    time.Time // the write deadline in force
+	begun    bool      // the headers are on their way
+	closed   bool      // or handed over
 
 	// Heartbeat is sent when nothing else was for 15 s; a comment unless it is set.
 	Heartbeat []byte
 }
 
-// openStream answers 200 and begins an event stream; the caller closes it. Whatever needs another
-// status (a wrong id, a form that does not parse) must have been found out before.
+// openStream answers 200 and begins an event stream; the caller closes it. The headers leave with the first event.
+// Whatever needs another status (a wrong id, a form that does not parse) must have been found out before.
 //
 // Errors: 503 beyond MaxStreams; errAnswered for HEAD, which has no body to wait for.
 func (s *Server) openStream(w http.ResponseWriter, r *http.Request) (*Stream, error) {
@@ -49,7 +54,7 @@ func (s *Server) openStream(w http.ResponseWriter, r *http.Request) (*Stream, er
 	h.Set("Cache-Control", "no-store") // with no-cache Chromium can leave a second stream behind
 	h.Set("X-Accel-Buffering", "no")   // nginx would hold events back otherwise
 	st := &Stream{
-		w: w, rc: http.NewResponseController(w), ctx: r.Context(), draining: s.draining, server: s,
+		w: w, r: r, rc: http.NewResponseController(w), ctx: r.Context(), draining: s.draining, server: s,
 		beat: time.NewTicker(heartbeatEvery), Heartbeat: Comment("still here"),
 	}
 	s.metrics.StreamOpened()
@@ -59,18 +64,37 @@ func (s *Server) openStream(w http.ResponseWriter, r *http.Request) (*Stream, er
 		return nil, errAnswered
 	}
 	w.WriteHeader(http.StatusOK)
-	if err := st.flush(); err != nil {
-		st.Close()
-		return nil, err
-	}
 	return st, nil
 }
 
-// Close gives the stream's place back.
+// Close gives the stream's place back. A second call does nothing, nor one after handOver.
 func (st *Stream) Close() {
+	if st.closed {
+		return
+	}
+	st.closed = true
 	st.beat.Stop()
 	st.server.streams.Add(-1)
 	st.server.metrics.StreamClosed()
+}
+
+// handOver gives the stream to whoever writes to many from few goroutines; shown is what it has been sent of source.
+// True: the handler has no more to do with the stream, its source and the response, and returns. False: nothing
+// has changed.
+func (st *Stream) handOver(key any, source fanout.Source, shown []byte) bool {
+	s, v := st.server, visitOf(st.r)
+	level, method, path, status, before := logLevel(st.r, http.StatusOK), st.r.Method, st.r.URL.Path, v.response.status, v.response.bytes
+	id, begin := v.id, v.begin // all that is kept of the request
+	if !s.fanout.Adopt(st.w, st.r, fanout.Stream{Key: key, Source: source, Sent: shown, Closed: func(bytes int64) {
+		s.streams.Add(-1)
+		s.metrics.StreamClosed()
+		s.logRequest(level, method, path, status, before+bytes, time.Since(begin), true, id)
+	}}) {
+		return false
+	}
+	st.closed, v.handedOver = true, true
+	st.beat.Stop()
+	return true
 }
 
 // Send writes whole events and flushes. A browser that does not take them within five to ten
@@ -93,6 +117,11 @@ func (st *Stream) Send(events []byte) error {
 // ends it cuts the connection by a panic with http.ErrAbortHandler, since a stream that ends in
 // good order is one that a browser does not ask for again.
 func (st *Stream) Wait(first, second <-chan struct{}) (woke int, err error) {
+	if !st.begun && len(first) == 0 && len(second) == 0 { // there is no event to go with the headers
+		if err := st.flush(); err != nil {
+			return 0, err
+		}
+	}
 	for {
 		// A change that is there already must not hide the end of the process: with a busy
 		// generation both are ready at every turn.
@@ -121,9 +150,11 @@ func (st *Stream) Wait(first, second <-chan struct{}) (woke int, err error) {
 // cut breaks the connection, after asking the browser to come back within a second or so: not
 // all of them at the same moment.
 func (st *Stream) cut() {
-	_ = st.Send(fmt.Appendf(nil, "retry: %d\n\n", 250+rand.IntN(1000)))
+	_ = st.Send(comeBack())
 	panic(http.ErrAbortHandler)
 }
+
+func comeBack() []byte { return fmt.Appendf(nil, "retry: %d\n\n", 250+rand.IntN(1000)) }
 
 // deadline gives the next write at least half of writeWait: moving the deadline costs a timer, so
 // it is not done for every event.
@@ -141,6 +172,7 @@ func (st *Stream) deadline() error {
 }
 
 func (st *Stream) flush() error {
+	st.begun = true
 	switch err := st.rc.Flush(); {
 	case err == nil:
 		return nil

@@ -3,19 +3,26 @@ package handlers
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"easel/studio"
 )
 
-func TestDrainCutsStreams(t *testing.T) {
+func TestDrainCutsStreams(t *testing.T) { bothWays(t, testDrainCutsStreams) }
+
+func testDrainCutsStreams(t *testing.T, serve serving) {
 	f := newStrict()
 	s, ts := serve(t, f)
 	id := f.add("a", 1)
@@ -45,7 +52,9 @@ func TestDrainCutsStreams(t *testing.T) {
 }
 
 // Shutdown does not wait for open streams where Drain is registered with it.
-func TestShutdownWithAnOpenStream(t *testing.T) {
+func TestShutdownWithAnOpenStream(t *testing.T) { bothWays(t, testShutdownWithAnOpenStream) }
+
+func testShutdownWithAnOpenStream(t *testing.T, serve serving) {
 	f := newStrict()
 	_, ts := serve(t, f)
 	id := f.add("a", 1)
@@ -58,7 +67,9 @@ func TestShutdownWithAnOpenStream(t *testing.T) {
 	}
 }
 
-func TestStreamsAreCapped(t *testing.T) {
+func TestStreamsAreCapped(t *testing.T) { bothWays(t, testStreamsAreCapped) }
+
+func testStreamsAreCapped(t *testing.T, serve serving) {
 	f := newStrict()
 	s, ts := serve(t, f, func(c *Config) { c.MaxStreams = 2 })
 	id := f.add("a", 1)
@@ -81,8 +92,8 @@ func TestStreamsAreCapped(t *testing.T) {
 	}
 }
 
-// waitFor asks until ok, or fails after ten seconds.
-func waitFor(t *testing.T, ok func() bool) {
+// waitFor asks until ok, or fails after a minute.
+func waitFor(t testing.TB, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
@@ -90,7 +101,7 @@ func waitFor(t *testing.T, ok func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatal("waited ten seconds in vain")
+			t.Fatal("waited a minute in vain")
 		}
 	}
 }
@@ -105,19 +116,21 @@ func TestHeadDoesNotOpenAStream(t *testing.T) {
 	}
 }
 
-func TestWatchesAreClosedWithTheStream(t *testing.T) {
+func TestWatchesAreClosedWithTheStream(t *testing.T) { bothWays(t, testWatchesAreClosedWithTheStream) }
+
+func testWatchesAreClosedWithTheStream(t *testing.T, serve serving) {
 	f := newStrict()
 	_, ts := serve(t, f)
 	id := f.add("a", 1)
 	res, events := follow(t, ts.URL+"/api/generate/progress?promptId="+id.String())
 	expect(t, events, "connected")
-	if n := f.topics[id].watching(); n != 1 {
+	if n := f.topics[id].Watching(); n != 1 {
 		t.Fatalf("%d watch, want 1", n)
 	}
 	if err := res.Body.Close(); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, func() bool { return f.topics[id].watching() == 0 })
+	waitFor(t, func() bool { return f.topics[id].Watching() == 0 })
 }
 
 // A quiet stream has a comment every 15 seconds, or whatever the page asks for in its place.
@@ -194,9 +207,11 @@ func TestASlowReaderIsGivenUp(t *testing.T) {
 
 // A reader that takes nothing holds up neither the studio nor the other readers, and a slow one
 // skips states but gets the end.
-func TestOneStuckReaderHoldsUpNobody(t *testing.T) {
+func TestOneStuckReaderHoldsUpNobody(t *testing.T) { bothWays(t, testOneStuckReaderHoldsUpNobody) }
+
+func testOneStuckReaderHoldsUpNobody(t *testing.T, serve serving) {
 	f := newStrict()
-	_, ts := serve(t, f)
+	s, ts := serve(t, f)
 	id := f.add("a", 1)
 	conn, err := net.Dial("tcp", ts.Listener.Addr().String())
 	if err != nil {
@@ -208,7 +223,7 @@ func TestOneStuckReaderHoldsUpNobody(t *testing.T) {
 	}
 	_, events := follow(t, ts.URL+"/api/generate/progress?promptId="+id.String())
 	expect(t, events, "connected")
-	waitFor(t, func() bool { return f.topics[id].watching() == 2 })
+	waitFor(t, func() bool { return s.streams.Load() == 2 })
 	var published sync.WaitGroup
 	published.Go(func() {
 		for n := range 5000 {
@@ -225,5 +240,54 @@ func TestOneStuckReaderHoldsUpNobody(t *testing.T) {
 		if strings.Contains(event.Data, `"complete"`) {
 			return
 		}
+	}
+}
+
+// Handed over or not, what a client gets on the wire is the same, byte for byte, but for the word that the connection
+// will be closed.
+func TestTheWireIsTheSame(t *testing.T) {
+	wire := func(handOver bool) string {
+		f := newStrict()
+		_, ts := serveOn(t, handOver, f)
+		id := f.add("a", 1)
+		conn, err := net.Dial("tcp", ts.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := fmt.Fprintf(conn, "GET /api/generate/progress?promptId=%s HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n", id); err != nil {
+			t.Fatal(err)
+		}
+		var got []byte
+		until := func(text string) {
+			t.Helper()
+			part := make([]byte, 4096)
+			for !strings.Contains(string(got), text) {
+				n, err := conn.Read(part)
+				if got = append(got, part[:n]...); err != nil {
+					t.Fatalf("%v after %q", err, got)
+				}
+			}
+		}
+		until("queued")
+		for n := 1; n <= 3; n++ {
+			f.step(id, n, 20)
+			until(fmt.Sprintf(`"currentStep":%d`, n))
+		}
+		f.end(id, studio.Complete, "")
+		until("\r\n0\r\n\r\n")
+		text := strings.ReplaceAll(string(got), id.String(), "ID")
+		text = regexp.MustCompile(`(?m)^(Date|X-Request-Id): .*\r\n`).ReplaceAllString(text, "")
+		text = regexp.MustCompile(`(?m)^id: [0-9a-z]+$`).ReplaceAllString(text, "id: x")
+		if handOver {
+			if n, err := conn.Read(make([]byte, 1)); err != io.EOF {
+				t.Errorf("behind the end came %d bytes, %v; want a connection in good order and closed", n, err)
+			}
+			text = strings.Replace(text, "Connection: close\r\n", "", 1)
+		}
+		return text
+	}
+	if diff := cmp.Diff(wire(false), wire(true)); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net"
 	"net/http/httptest"
 	"slices"
 	"testing"
@@ -285,18 +286,51 @@ func newSite(t testing.TB, f Studio, edit ...func(*Config)) *Server {
 	return s
 }
 
-// serve runs a site on a port of its own. Its open streams are cut at the end.
+// serve runs a site on a port of its own, as Easel does. Its open streams are cut at the end.
 func serve(t testing.TB, f Studio, edit ...func(*Config)) (*Server, *httptest.Server) {
+	t.Helper()
+	return serveOn(t, true, f, edit...)
+}
+
+// serveOn is serve where streams are handed over, or stay with their handlers.
+func serveOn(t testing.TB, handOver bool, f Studio, edit ...func(*Config)) (*Server, *httptest.Server) {
 	t.Helper()
 	s := newSite(t, f, edit...)
 	ts := httptest.NewUnstartedServer(nil)
 	ts.Config.Handler = s
 	ts.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	ts.Config.RegisterOnShutdown(s.Drain)
+	if handOver {
+		ts.Config.ConnContext = s.ConnContext
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	if handOver { // from when Run has begun
+		asked := httptest.NewRequestWithContext(s.ConnContext(ctx, &net.TCPConn{}), "GET", "/", nil)
+		waitFor(t, func() bool { return s.fanout.Takes(asked) })
+	}
 	ts.Start()
 	t.Cleanup(func() {
-		s.Drain()
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 		ts.Close()
 	})
 	return s, ts
+}
+
+type serving func(testing.TB, Studio, ...func(*Config)) (*Server, *httptest.Server)
+
+// bothWays runs a test with streams that are handed over and with such as stay with their handlers.
+func bothWays(t *testing.T, test func(t *testing.T, serve serving)) {
+	for name, handOver := range map[string]bool{"handed over": true, "plain": false} {
+		t.Run(name, func(t *testing.T) {
+			test(t, func(t testing.TB, f Studio, edit ...func(*Config)) (*Server, *httptest.Server) {
+				t.Helper()
+				return serveOn(t, handOver, f, edit...)
+			})
+		})
+	}
 }

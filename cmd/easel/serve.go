@@ -46,6 +46,7 @@ func serve(cmd *cobra.Command, _ []string) (err error) {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(config.Logger.Handler(), slog.LevelDebug),
+		ConnContext:       app.ConnContext,
 		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 	address := "http://" + reachable(listener.Addr()) + config.BasePath
