@@ -152,7 +152,7 @@ func (plan *Plan) takeStates(q *Progress, nodes []NodeState) {
 		if s.Max > 1 { // 0 of 1 and 1 of 1 only fill in for nodes without a bar
 			q.fallback += stepCount(s.Max)
 		}
-		i, ok := plan.index[s.Node]
+		i, ok := r.order.find(plan, k, s.Node)
 		if !ok {
 			if i, ok = plan.place(r, s); !ok {
 				continue
@@ -182,6 +182,7 @@ func (plan *Plan) takeStates(q *Progress, nodes []NodeState) {
 		r = r.clone()
 		r.states = true
 		copy(r.status, next)
+		r.order = plan.orderOf(nodes)
 		for k := range nodes {
 			s := &nodes[k]
 			if _, known := plan.index[s.Node]; known || !foreign {

@@ -32,8 +32,35 @@ type run struct {
 
 	spent, all float64 // costs of the nodes that count no steps: of those over, of all that run
 
+	order order // of the nodes in progress_state when the statuses changed last
+
 	states bool // progress_state was heard: it alone says which node is over
 	gap    bool // some messages were missed, so silence proves nothing
+}
+
+// order is where in the plan the nodes of a message are; -1: not in the sent graph. One message
+// names them in the order of the one before, so that this is a good guess, and cheaper than to look
+// hundreds of ids up at every step.
+type order []int32
+
+func (plan *Plan) orderOf(nodes []NodeState) order {
+	o := make(order, len(nodes))
+	for k := range nodes {
+		o[k] = -1
+		if i, ok := plan.index[nodes[k].Node]; ok {
+			o[k] = int32(i) //nolint:gosec // of a graph's nodes
+		}
+	}
+	return o
+}
+
+// find finds the k-th node of a message in the plan.
+func (o order) find(plan *Plan, k int, id string) (int, bool) {
+	if k < len(o) && o[k] >= 0 && plan.nodes[o[k]].id == id {
+		return int(o[k]), true
+	}
+	i, ok := plan.index[id]
+	return i, ok
 }
 
 // sideBar is the progress of a node that counts no steps, such as the tiles of a decoder.

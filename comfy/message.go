@@ -99,7 +99,7 @@ func (m Message) EndsPrompt() bool {
 // known here is no error. The error wraps ErrFrame. Nothing in the Message aliases frame.
 func DecodeText(frame []byte) (Message, error) {
 	if hasFastShape(frame) {
-		if m, ok := scanMessage(frame); ok {
+		if m, ok := scanMessage(frame, new(lastText)); ok {
 			return m, nil
 		}
 	}

@@ -20,8 +20,8 @@ func hasFastShape(frame []byte) bool {
 
 // scanMessage reads a progress, executing or progress_state message. False means only that it is
 // not of the plain shape.
-func scanMessage(text []byte) (Message, bool) {
-	s := scanner{text: text}
+func scanMessage(text []byte, last *lastText) (Message, bool) {
+	s := scanner{text: text, last: last}
 	if !s.byte('{') || !s.key("type") {
 		return Message{}, false
 	}
@@ -60,9 +60,9 @@ func (s *scanner) flatData(m *Message) bool {
 		}
 		switch string(key) {
 		case "prompt_id":
-			m.PromptID = string(s.quoted())
+			m.PromptID = again(s.quoted(), &s.last.promptID)
 		case "node":
-			m.Node = string(s.quotedOrNull())
+			m.Node = again(s.quotedOrNull(), &s.last.node)
 		case "display_node":
 			m.DisplayNode = string(s.quotedOrNull())
 		case "value":
@@ -104,14 +104,24 @@ func (s *scanner) stateData(m *Message) bool {
 func (s *scanner) nodes(m *Message) {
 	// A node takes 190 bytes; room for all of them at once.
 	m.Nodes = make([]NodeState, 0, 1+(len(s.text)-s.at)/180)
-	same := []byte(`", "prompt_id": "` + m.PromptID + `", "display_node_id": "`)
+	same := sameInNode(m.PromptID)
 	s.ids.Grow(8 * cap(m.Nodes))
 	for more := true; more && !s.bad; more = s.more() {
 		m.Nodes = append(m.Nodes, NodeState{})
-		n := &m.Nodes[len(m.Nodes)-1]
-		if !s.usualNode(n, same) {
-			s.node(n)
-		}
+		s.member(&m.Nodes[len(m.Nodes)-1], same)
+	}
+}
+
+// sameInNode is what stands between the ids of every usual node of a prompt.
+func sameInNode(promptID string) []byte {
+	return []byte(`", "prompt_id": "` + promptID + `", "display_node_id": "`)
+}
+
+// member reads one member of nodes into n, which holds another reading of it or nothing.
+func (s *scanner) member(n *NodeState, same []byte) {
+	if !s.usualNode(n, same) {
+		*n = NodeState{}
+		s.node(n)
 	}
 }
 
@@ -142,13 +152,14 @@ func (s *scanner) usualNode(n *NodeState, same []byte) bool {
 	ok = ok && s.literal(`", "node_id": "`) && s.bytes(id) && s.bytes(same) && s.bytes(id) &&
 		s.literal(`", "parent_node_id": null, "real_node_id": "`) && s.bytes(id) && s.literal(`"}`)
 	if !ok || s.bad {
-		*n = NodeState{}
 		s.at, s.bad = start, false
 		return false
 	}
-	from := s.ids.Len()
-	s.ids.Write(id)
-	n.Node = s.ids.String()[from:]
+	if n.Node != string(id) {
+		from := s.ids.Len()
+		s.ids.Write(id)
+		n.Node = s.ids.String()[from:]
+	}
 	n.DisplayNode, n.RealNode = n.Node, n.Node
 	return true
 }
@@ -173,7 +184,7 @@ func (s *scanner) node(n *NodeState) {
 			n.State = string(s.quoted())
 		case "node_id", "prompt_id":
 			s.quoted()
-		case "parent_node_id":
+		case "parent_node_id", "activity":
 			s.quotedOrNull()
 		case "display_node_id":
 			n.DisplayNode = string(s.quoted())
@@ -194,6 +205,16 @@ type scanner struct {
 	bad  bool
 
 	ids strings.Builder // of usual nodes, one behind the other: one allocation instead of hundreds
+
+	last *lastText
+}
+
+// again is value as text: last if it is the same, else what is last from here on.
+func again(value []byte, last *string) string {
+	if string(value) != *last {
+		*last = string(value)
+	}
+	return *last
 }
 
 // key reads a member's name, which must be want, and the colon.

@@ -2,7 +2,6 @@ package comfy
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -48,30 +47,65 @@ func TestStepAllocatesLittle(t *testing.T) {
 	}
 }
 
-// BenchmarkDecodeFoldState500 takes a progress_state that names 500 nodes, as a graph of that
-// size sends at every step.
-func BenchmarkDecodeFoldState500(b *testing.B) {
-	const nodes = 500
+// largeRun is a graph of 500 nodes, and the progress_state at each step of the node in its middle.
+func largeRun(t testing.TB, promptID string) (plan Plan, frames [][]byte) {
+	t.Helper()
+	const nodes, steps = 500, 20
 	g := workflow.Graph{}
-	var states []string
+	members := make([]string, nodes)
 	for i := range nodes {
 		id := fmt.Sprint(i)
-		g[id] = graphOf(b, `{"1": {"class_type": "CLIPTextEncode", "inputs": {}}}`)["1"]
-		states = append(states, fmt.Sprintf(`"%[1]s": {"value": 1.0, "max": 1.0, "state": "finished", "node_id": "%[1]s", "prompt_id": "%[2]s", "display_node_id": "%[1]s", "parent_node_id": null, "real_node_id": "%[1]s"}`, id, promptA))
+		g[id] = graphOf(t, `{"1": {"class_type": "CLIPTextEncode", "inputs": {}}}`)["1"]
 	}
-	plan := NewPlan(g, stockInfo(b))
-	frame := []byte(`{"type": "progress_state", "data": {"prompt_id": "` + promptA + `", "nodes": {` + strings.Join(states, ", ") + `}}}`)
-	p := fold(&plan, plan.Start(promptA), at(0), start(promptA))
-	b.ReportAllocs()
-	b.SetBytes(int64(len(frame)))
-	for b.Loop() {
-		m, err := DecodeText(frame)
-		if err != nil {
-			b.Fatal(err)
+	for step := range steps {
+		for i := range members {
+			members[i] = stateMember(promptID, fmt.Sprint(i), "1.0", "1.0", "finished")
 		}
-		p = Fold(&plan, p, m, at(0))
+		members[nodes/2] = stateMember(promptID, fmt.Sprint(nodes/2), fmt.Sprint(step+1), fmt.Sprint(steps), "running")
+		frames = append(frames, statesFrame(promptID, members...))
 	}
-	if p.UpdatedAt.IsZero() {
-		b.Fatal("the message changed nothing")
+	return NewPlan(g, stockInfo(t)), frames
+}
+
+// BenchmarkDecodeFoldState500 takes a progress_state that names 500 nodes, as a graph of that size
+// sends at every step: one after the other as they come over a connection, and each for itself.
+func BenchmarkDecodeFoldState500(b *testing.B) {
+	var decoder Decoder
+	for name, decode := range map[string]func([]byte) (Message, error){"connection": decoder.Text, "alone": DecodeText} {
+		b.Run(name, func(b *testing.B) {
+			plan, frames := largeRun(b, promptA)
+			p := fold(&plan, plan.Start(promptA), at(0), start(promptA))
+			b.ReportAllocs()
+			b.SetBytes(int64(len(frames[0])))
+			for i := 0; b.Loop(); i++ {
+				m, err := decode(frames[i%len(frames)])
+				if err != nil {
+					b.Fatal(err)
+				}
+				p = Fold(&plan, p, m, at(0))
+			}
+			if p.UpdatedAt.IsZero() {
+				b.Fatal("the messages changed nothing")
+			}
+		})
+	}
+}
+
+// That a connection's next progress_state is read without an allocation is a promise, too.
+func TestStatesAllocateNothing(t *testing.T) {
+	_, frames := largeRun(t, promptA)
+	var decoder Decoder
+	i := 0
+	next := func() {
+		if m, err := decoder.Text(frames[i%len(frames)]); err != nil || len(m.Nodes) == 0 {
+			t.Fatalf("%d nodes, %v", len(m.Nodes), err)
+		}
+		i++
+	}
+	for range frames {
+		next()
+	}
+	if allocs := testing.AllocsPerRun(100, next); allocs > 0 {
+		t.Errorf("%v allocations for a frame of %d bytes", allocs, len(frames[0]))
 	}
 }

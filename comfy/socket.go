@@ -18,7 +18,8 @@ type SocketConfig struct {
 	ClientID string // the same for ever, so that a prompt's events find us again after a reconnect
 
 	// OnMessage gets every message, in order, on the goroutine that reads the socket. It must not block: while it
-	// runs nothing is read, and a client that does not read stops the events of all clients of that server.
+	// runs nothing is read, and a client that does not read stops the events of all clients of that server. Nodes
+	// of the Message may be read until it returns.
 	OnMessage func(Message)
 
 	// OnState gets every change of the connection, on the same goroutine as OnMessage and between messages. It

@@ -1,6 +1,7 @@
 package comfy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -90,13 +91,15 @@ func (s *Socket) converse(l *link) (heard bool, err error) {
 	demand := s.answered && s.unanswered < unansweredLimit
 	l.talking.Go(func() { l.talk(demand) })
 	var events int
+	var decoder Decoder
+	var text bytes.Buffer
 	for {
-		kind, frame, err := l.conn.ReadMessage()
+		kind, frame, err := l.read(&text)
 		if err != nil {
 			return heard, s.ended(l, err)
 		}
 		l.extend()
-		m, err := decode(kind, frame)
+		m, err := decode(&decoder, kind, frame)
 		if err != nil {
 			counts := s.count(func(t *SocketStats) { t.Malformed++ })
 			s.logger.Warn("malformed message from comfyui", "err", err, "bytes", len(frame), "malformed", counts.Malformed)
@@ -119,11 +122,30 @@ func (s *Socket) converse(l *link) (heard bool, err error) {
 	}
 }
 
-func decode(kind int, frame []byte) (Message, error) {
+// read reads the next frame: text into a buffer that is used again, for nothing keeps it, unlike the
+// picture in a binary one.
+func (l *link) read(text *bytes.Buffer) (kind int, frame []byte, err error) {
+	kind, r, err := l.conn.NextReader()
+	if err != nil {
+		return 0, nil, err
+	}
+	if kind != websocket.TextMessage {
+		frame, err = io.ReadAll(r)
+		return kind, frame, err
+	}
+	if text.Cap() > maxKeptFrame {
+		*text = bytes.Buffer{}
+	}
+	text.Reset()
+	_, err = text.ReadFrom(r)
+	return kind, text.Bytes(), err
+}
+
+func decode(d *Decoder, kind int, frame []byte) (Message, error) {
 	if kind == websocket.BinaryMessage {
 		return DecodeBinary(frame)
 	}
-	return DecodeText(frame)
+	return d.Text(frame)
 }
 
 // ended gives the end of a connection its name.
