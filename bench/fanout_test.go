@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if socket := os.Getenv(bareVariable); socket != "" {
-		_ = runBare(socket) // the socket's end is the end
+		_ = runBare(socket, os.Getenv(rawVariable) != "") // the socket's end is the end
 		return
 	}
 	code := m.Run()
@@ -33,14 +34,82 @@ const (
 	stepEvery  = 100 * time.Millisecond
 )
 
-// BenchmarkFanout (P12) sends 20 steps at 10 a second to many watchers of one generation: through
-// Easel, and through the bare loop. p50 and p99 are from the moment ComfyUI's step is handed to
-// the WebSocket to the moment a watcher has read it, all on this machine.
+// fanoutRounds is how often each subject has its turn.
+const fanoutRounds = 3
+
+// BenchmarkFanout (P12) sends steps to many watchers of one generation: through Easel, through a bare net/http loop (B),
+// through two loops over raw sockets (B2, the frontier), and through a Node server that treats each watcher by itself
+// (A; left out where there is no node). They take turns, and what is reported is medians, and Easel's ratios to the
+// others. Times are from handing a step to ComfyUI's WebSocket to a watcher having read that step or a later one, all on
+// this machine.
 func BenchmarkFanout(b *testing.B) {
-	for _, watchers := range []int{100, 1000} {
-		b.Run(fmt.Sprintf("bare/%d", watchers), func(b *testing.B) { benchFanout(b, watchers, startBare) })
-		b.Run(fmt.Sprintf("easel/%d", watchers), func(b *testing.B) { benchFanout(b, watchers, startEasel) })
+	for _, load := range []struct {
+		watchers, rate int // steps a second
+	}{{100, 10}, {1000, 10}, {5000, 10}, {10_000, 5}, {10_000, 10}, {10_000, 20}} {
+		b.Run(fmt.Sprintf("%dx%d", load.watchers, load.rate), func(b *testing.B) {
+			for range b.N {
+				compareFanout(b, load.watchers, time.Second/time.Duration(load.rate))
+			}
+		})
 	}
+}
+
+// fanout is what one run of one subject has shown.
+type fanout struct {
+	connect, p50, p99, cpu float64 // s, ms, ms, µs of CPU an event
+	memory                 float64 // KiB resident a watcher, more than before they came
+	steps                  float64 // seen by a watcher
+}
+
+// figures names those that are reported.
+var figures = []struct {
+	name string
+	of   func(fanout) float64
+}{
+	{"p99-ms", func(f fanout) float64 { return f.p99 }},
+	{"cpu-us/event", func(f fanout) float64 { return f.cpu }},
+	{"KiB/watcher", func(f fanout) float64 { return f.memory }},
+	{"connect-s", func(f fanout) float64 { return f.connect }},
+}
+
+func compareFanout(b *testing.B, watchers int, every time.Duration) {
+	subjects := []struct {
+		name  string
+		start func(*testing.B, *simulator.Running) subject
+	}{{"easel", startEasel}, {"bare", startBare}, {"raw", startRaw}, {"node", startNode}}
+	if _, err := exec.LookPath("node"); err != nil {
+		subjects = subjects[:len(subjects)-1]
+	}
+	runs := map[string][]fanout{}
+	for range fanoutRounds {
+		for _, s := range subjects {
+			runs[s.name] = append(runs[s.name], runFanout(b, watchers, every, s.start))
+		}
+	}
+	for _, s := range subjects {
+		for _, run := range runs[s.name] {
+			b.Logf("%-5s p50 %7.1f p99 %7.1f ms, %5.1f us CPU an event, %5.1f KiB a watcher, connected in %5.2f s, %4.1f steps seen",
+				s.name, run.p50, run.p99, run.cpu, run.memory, run.connect, run.steps)
+		}
+		for _, figure := range figures {
+			median := medianOf(runs[s.name], figure.of)
+			if s.name == "easel" {
+				b.ReportMetric(median, figure.name)
+				continue
+			}
+			b.ReportMetric(medianOf(runs["easel"], figure.of)/median, figure.name+"/"+s.name)
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+func medianOf(runs []fanout, of func(fanout) float64) float64 {
+	var all []float64
+	for _, run := range runs {
+		all = append(all, of(run))
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
 }
 
 // subject is a server under test: its process, and how a run begins there.
@@ -48,6 +117,7 @@ type subject struct {
 	pid   int
 	begin func() (stream string) // starts one prompt, gives the URL to watch
 	end   []byte                 // what the last event holds
+	stop  func()
 }
 
 // script holds the simulator at the first step until all watchers are there, and behind the last
@@ -82,59 +152,75 @@ func (s *script) pass(ctx context.Context, at simulator.Point) {
 	s.sent[at.Step] = time.Since(s.epoch)
 }
 
-func benchFanout(b *testing.B, watchers int, start func(*testing.B, *simulator.Running) subject) {
-	for range b.N {
-		run := &script{epoch: time.Now(), ready: make(chan struct{}), over: make(chan struct{}), sent: make([]time.Duration, benchSteps+1)}
-		comfy, err := simulator.Start("127.0.0.1:0", simulator.Config{Models: []string{"bench.safetensors"}, NoPreviews: true, Pace: simulator.Pace{Step: stepEvery}, Gate: run.pass})
-		if err != nil {
-			b.Fatal(err)
-		}
-		under := start(b, comfy)
-		stream := under.begin()
-		ctx, cancel := context.WithTimeout(b.Context(), 2*time.Minute)
-		crowd, err := gather(ctx, stream, watchers, benchSteps, under.end, run.epoch)
-		if err != nil {
-			b.Fatal(err)
-		}
-		before, err := cpuTime(under.pid)
-		if err != nil {
-			b.Fatal(err)
-		}
-		close(run.ready)
-		crowd.last.Wait()
-		after, err := cpuTime(under.pid)
-		if err != nil {
-			b.Fatal(err)
-		}
-		memory, err := residentBytes(under.pid)
-		if err != nil {
-			b.Fatal(err)
-		}
-		close(run.over)
-		crowd.done.Wait()
-		cancel()
-		crowd.close()
-		comfy.Close()
-		if crowd.lost > 0 {
-			b.Fatalf("%d of %d watchers lost their stream", crowd.lost, watchers)
-		}
-		latencies := crowd.latencies(run.sent)
-		b.ReportMetric(quantile(latencies, 0.50).Seconds()*1e3, "p50-ms")
-		b.ReportMetric(quantile(latencies, 0.99).Seconds()*1e3, "p99-ms")
-		b.ReportMetric(float64((after-before).Microseconds())/float64(crowd.events), "cpu-us/event")
-		b.ReportMetric(float64(len(latencies))/float64(watchers), "steps/watcher")
-		b.ReportMetric(float64(memory)/float64(1<<20), "rss-MiB")
-		b.ReportMetric(0, "ns/op")
+func runFanout(b *testing.B, watchers int, every time.Duration, start func(*testing.B, *simulator.Running) subject) fanout {
+	run := &script{epoch: time.Now(), ready: make(chan struct{}), over: make(chan struct{}), sent: make([]time.Duration, benchSteps+1)}
+	comfy, err := simulator.Start("127.0.0.1:0", simulator.Config{Models: []string{"bench.safetensors"}, NoPreviews: true, Pace: simulator.Pace{Step: every}, Gate: run.pass})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer comfy.Close()
+	under := start(b, comfy)
+	defer under.stop()
+	stream := under.begin()
+	empty := resident(b, under.pid)
+	ctx, cancel := context.WithTimeout(b.Context(), 5*time.Minute)
+	defer cancel()
+	began := time.Now()
+	crowd, err := gather(ctx, stream, watchers, benchSteps, under.end, run.epoch)
+	if err != nil {
+		b.Fatal(err)
+	}
+	connect := time.Since(began)
+	before := mustCPU(b, under.pid)
+	close(run.ready)
+	crowd.last.Wait()
+	cpu := mustCPU(b, under.pid) - before
+	full := resident(b, under.pid)
+	close(run.over)
+	crowd.done.Wait()
+	crowd.close()
+	if crowd.lost > 0 {
+		b.Fatalf("%d of %d watchers lost their stream", crowd.lost, watchers)
+	}
+	latencies := crowd.latencies(run.sent)
+	return fanout{
+		connect: connect.Seconds(),
+		p50:     quantile(latencies, 0.50).Seconds() * 1e3,
+		p99:     quantile(latencies, 0.99).Seconds() * 1e3,
+		cpu:     float64(cpu.Microseconds()) / float64(crowd.steps),
+		memory:  (full - empty) * 1024 / float64(watchers),
+		steps:   float64(crowd.steps) / float64(watchers),
 	}
 }
 
-func startBare(b *testing.B, comfy *simulator.Running) subject {
+func startBare(b *testing.B, comfy *simulator.Running) subject { return startSelf(b, comfy) }
+
+func startRaw(b *testing.B, comfy *simulator.Running) subject {
+	return startSelf(b, comfy, rawVariable+"=1")
+}
+
+// startSelf runs this test binary as a bare server.
+func startSelf(b *testing.B, comfy *simulator.Running, env ...string) subject {
 	self, err := os.Executable()
 	if err != nil {
 		b.Fatal(err)
 	}
 	command := exec.CommandContext(b.Context(), self)
-	command.Env = append(os.Environ(), bareVariable+"="+strings.Replace(comfy.URL(), "http", "ws", 1)+"/ws?clientId=bare")
+	command.Env = append(append(os.Environ(), bareVariable+"="+socketOf(comfy)), env...)
+	return startServer(b, comfy, command)
+}
+
+func startNode(b *testing.B, comfy *simulator.Running) subject {
+	return startServer(b, comfy, exec.CommandContext(b.Context(), "node", "--no-warnings", "--experimental-websocket", "node/server.mjs", socketOf(comfy)))
+}
+
+func socketOf(comfy *simulator.Running) string {
+	return strings.Replace(comfy.URL(), "http", "ws", 1) + "/ws?clientId=bench"
+}
+
+// startServer runs a program that prints the address of its stream.
+func startServer(b *testing.B, comfy *simulator.Running, command *exec.Cmd) subject {
+	command.Stderr = os.Stderr
 	out, err := command.StdoutPipe()
 	if err != nil {
 		b.Fatal(err)
@@ -142,20 +228,21 @@ func startBare(b *testing.B, comfy *simulator.Running) subject {
 	if err := command.Start(); err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { _ = command.Process.Kill(); _ = command.Wait() })
+	stop := sync.OnceFunc(func() { _ = command.Process.Kill(); _ = command.Wait() })
+	b.Cleanup(stop)
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		b.Fatal(err)
 	}
-	return subject{pid: command.Process.Pid, end: []byte(`"type":"complete"`), begin: func() string {
-		post(b, comfy.URL()+"/prompt", fmt.Sprintf(`{"client_id":"bare","prompt":%s}`, bareGraph))
+	return subject{pid: command.Process.Pid, end: []byte(`"type":"complete"`), stop: stop, begin: func() string {
+		post(b, comfy.URL()+"/prompt", fmt.Sprintf(`{"client_id":"bench","prompt":%s}`, bareGraph))
 		return strings.TrimSpace(line)
 	}}
 }
 
 func startEasel(b *testing.B, comfy *simulator.Running) subject {
 	easel := harness.Start(b, harness.Options{ComfyUI: comfy.URL(), Plain: true})
-	return subject{pid: easel.PID(), end: []byte(`"type":"complete"`), begin: func() string {
+	return subject{pid: easel.PID(), end: []byte(`"type":"complete"`), stop: func() { easel.Stop() }, begin: func() string {
 		var generation struct{ ID string }
 		answer := post(b, easel.URL+"/api/generate", fmt.Sprintf(`{"prompt":"a harbour in the morning","settings":{"steps":%d,"width":64,"height":64}}`, benchSteps))
 		if err := json.Unmarshal(answer, &generation); err != nil {
