@@ -224,6 +224,13 @@ func (c *crowd) close() {
 	_ = syscall.Close(c.epoll)
 }
 
+// gone is how many streams broke before their end.
+func (c *crowd) gone() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lost
+}
+
 // latencies are the times from sent[step] to when a watcher had that step or a later one, sorted.
 func (c *crowd) latencies(sent []time.Duration) []time.Duration {
 	c.mu.Lock()
