@@ -12,7 +12,7 @@ import (
 func policies(embedOrigins []string) (page, embed string, err error) {
 	const common = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self'; " +
 		"connect-src 'self'; manifest-src 'self'; worker-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; " +
-		"require-trusted-types-for 'script'; trusted-types default; frame-ancestors "
+		"require-trusted-types-for 'script'; trusted-types default worker; frame-ancestors "
 	var framers strings.Builder
 	framers.WriteString("'self'")
 	for _, origin := range embedOrigins {

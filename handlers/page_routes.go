@@ -26,7 +26,7 @@ func (s *Server) pageSetup(c Config) error {
 		return fmt.Errorf("static files: %w", err)
 	}
 	s.pages = pageState{
-		site:    views.Site{Paths: s.paths, Assets: s.paths, Version: c.Version, Files: files},
+		site:    views.Site{Paths: s.paths, Assets: s.paths, Version: c.Version, Files: files, PushKey: s.studio.PushKey()},
 		inForce: c.InForce,
 		secret:  c.Secret,
 	}
@@ -36,6 +36,7 @@ func (s *Server) pageSetup(c Config) error {
 // pageRoutes are the pages, the forms on them, and their streams.
 func (s *Server) pageRoutes() {
 	s.mux.Handle("GET "+s.paths.Join("/static/{name}"), s.pages.site.Files)
+	s.mux.Handle("GET "+s.paths.Worker(), s.pages.site.Files)
 
 	s.route("GET /{$}", negotiate(faces{HTML: s.showStudio, Datastar: s.streamStudio}))
 	s.route("GET /gallery", negotiate(faces{HTML: s.showGallery, Datastar: s.updateGallery, JSON: s.apiList}))

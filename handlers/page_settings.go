@@ -42,8 +42,15 @@ func (s *Server) renderSettings(w http.ResponseWriter, r *http.Request, status i
 	return render(w, r, status, views.SettingsPage(page, views.SettingsView{
 		InForce: s.pages.inForce,
 		Saved:   r.URL.Query().Get("saved") == "1",
+		Done:    views.Done{Sound: chose(r, soundCookie), Notice: chose(r, noticeCookie), Push: chose(r, pushCookie)},
 		Webhook: webhook, Deliveries: deliveryViews(recent.Deliveries),
 	}))
+}
+
+// chose reports whether a visitor has switched something on.
+func chose(r *http.Request, cookie string) bool {
+	c, err := r.Cookie(cookie)
+	return err == nil && c.Value == "1"
 }
 
 // recentDeliveries is how many the page of settings shows; its stream shows as many.

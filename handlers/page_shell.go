@@ -10,11 +10,16 @@ import (
 	"easel/views"
 )
 
-// Cookies of a visitor's own choices. Both hold one word and are checked before use; scripts of
+// Cookies of a visitor's own choices. Each holds one word and are checked before use; scripts of
 // the pages write them too.
 const (
 	themeCookie = "easel_theme" // views.ThemeAuto, ThemeLight or ThemeDark
 	moreCookie  = "easel_more"  // "1" while "More settings" is open
+
+	// "1": tell me so when a generation is done.
+	soundCookie  = "easel_sound"
+	noticeCookie = "easel_notice"
+	pushCookie   = "easel_push"
 
 	cookieSeconds = 365 * 24 * 3600
 )

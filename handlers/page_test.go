@@ -387,7 +387,7 @@ func TestFirstPageIsLight(t *testing.T) {
 			total += zipped(t, bodyOf(t, call(t, s, "GET", target, "")))
 		}
 	})
-	if len(fetched) != 7 {
+	if len(fetched) != 8 {
 		t.Errorf("the page asks for %d files: %v", len(fetched), fetched)
 	}
 	if total > 60_000 {

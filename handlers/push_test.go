@@ -142,3 +142,20 @@ func TestPushBody(t *testing.T) {
 		t.Errorf("failed: %+v", told)
 	}
 }
+
+// The service worker lies where all pages are below it, and is asked for anew each time.
+func TestServiceWorker(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, newFake(), func(c *Config) { c.BasePath = "/studio" })
+	res := call(t, s, "GET", "/studio/sw.js", "")
+	if text := bodyOf(t, res); res.StatusCode != 200 || !strings.Contains(text, "showNotification") ||
+		!strings.HasPrefix(res.Header.Get("Content-Type"), "text/javascript") || res.Header.Get("Cache-Control") != "no-cache" {
+		t.Errorf("%d %v", res.StatusCode, res.Header)
+	}
+	page := bodyOf(t, call(t, s, "GET", "/studio/settings", "", "Accept", "text/html", "Cookie", "easel_sound=1; easel_push=x"))
+	for _, want := range []string{`data-base="/studio/" data-key="BKey_-"`, `<input type="checkbox" checked data-done="sound"`, `<input type="checkbox" data-done="push"`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page of settings lacks %s", want)
+		}
+	}
+}

@@ -1,16 +1,12 @@
 package studio_test
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +25,7 @@ import (
 	"easel/comfy/simulator"
 	"easel/db"
 	"easel/studio"
+	"easel/test/harness"
 )
 
 // pushService is the push service of some browser's maker, and the browsers that it serves: it takes messages and
@@ -90,7 +87,7 @@ func (p *pushService) serve(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(status)
 }
 
-// open checks what a push service checks (RFC 8030 and 8292) and decrypts what the browser does (RFC 8188 and 8291).
+// open checks what a push service checks (RFC 8030 and 8292) and decrypts what the browser does.
 func (p *pushService) open(r *http.Request, body []byte) (string, error) {
 	if r.Method != http.MethodPost || r.Header.Get("Content-Encoding") != "aes128gcm" || r.Header.Get("TTL") != "43200" {
 		return "", fmt.Errorf("%s with %v", r.Method, r.Header)
@@ -98,41 +95,7 @@ func (p *pushService) open(r *http.Request, body []byte) (string, error) {
 	if err := p.vapid(r); err != nil {
 		return "", err
 	}
-	if len(body) < 21+65 || int(body[20]) != 65 || len(body) > int(binary.BigEndian.Uint32(body[16:20])) {
-		return "", errors.New("no record of aes128gcm")
-	}
-	salt, theirs, sealed := body[:16], body[21:86], body[86:]
-	public, err := ecdh.P256().NewPublicKey(theirs)
-	if err != nil {
-		return "", err
-	}
-	own := p.browsers[r.URL.Path]
-	shared, err := own.ECDH(public)
-	if err != nil {
-		return "", err
-	}
-	derive := func(secret, salt []byte, info string, n int) []byte {
-		key, err := hkdf.Key(sha256.New, secret, salt, info, n)
-		if err != nil {
-			p.t.Error(err)
-		}
-		return key
-	}
-	input := derive(shared, authSecret, "WebPush: info\x00"+string(own.PublicKey().Bytes())+string(theirs), 32)
-	block, err := aes.NewCipher(derive(input, salt, "Content-Encoding: aes128gcm\x00", 16))
-	if err != nil {
-		return "", err
-	}
-	gcm, err := cipher.NewGCM(block)
-	if err != nil {
-		return "", err
-	}
-	padded, err := gcm.Open(nil, derive(input, salt, "Content-Encoding: nonce\x00", 12), sealed, nil)
-	if err != nil {
-		return "", err
-	}
-	text := strings.TrimRight(string(padded), "\x00")
-	return strings.TrimSuffix(text, "\x02"), nil
+	return harness.OpenPush(p.browsers[r.URL.Path], authSecret, body)
 }
 
 // vapid checks who sends a message.

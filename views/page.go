@@ -19,7 +19,8 @@ type Site struct {
 	Assets   Paths // under which the static files lie
 	Version  string
 	Files    *static.Files
-	ReadOnly bool // an embed: nothing can be asked for
+	PushKey  string // for push subscriptions, in base64url
+	ReadOnly bool   // an embed: nothing can be asked for
 }
 
 // Asset is the URL of a static file.

@@ -93,6 +93,9 @@ func (p Paths) Static(hashed string) string { return p.Base + "/static/" + hashe
 // APIGeneration is a generation as JSON.
 func (p Paths) APIGeneration(id string) string { return p.Base + "/api/generations/" + id }
 
+// Worker is the service worker; it is in charge of all below its own folder.
+func (p Paths) Worker() string { return p.Base + "/sw.js" }
+
 // SetTheme is where the theme form posts.
 func (p Paths) SetTheme() string { return p.Base + "/settings/theme" }
 

@@ -1,0 +1,36 @@
+// The service worker. It shows what a push message says, also while no page of Easel is open, and
+// leads to the generation. It keeps nothing, and answers no request.
+'use strict';
+
+self.addEventListener('install', (event) => event.waitUntil(self.skipWaiting()));
+self.addEventListener('activate', (event) => event.waitUntil(self.clients.claim()));
+
+const pages = () => self.clients.matchAll({ type: 'window', includeUncontrolled: true });
+
+self.addEventListener('push', (event) => event.waitUntil((async () => {
+	let told;
+	try {
+		told = event.data.json();
+	} catch {
+		told = { title: 'Easel', body: 'Something is done.' }; // browsers want each message shown
+	}
+	const open = await pages();
+	for (const page of open) page.postMessage('ended'); // those in the background look what has
+	await self.registration.showNotification(told.title, {
+		body: told.body,
+		tag: told.tag,
+		icon: told.icon,
+		silent: open.some((page) => page.focused),
+		data: { url: told.url },
+	});
+})()));
+
+self.addEventListener('notificationclick', (event) => {
+	event.notification.close();
+	event.waitUntil((async () => {
+		const url = new URL(event.notification.data?.url ?? '', self.registration.scope);
+		if (url.origin !== self.location.origin) return;
+		const open = (await pages()).find((page) => new URL(page.url).pathname === url.pathname);
+		await (open ? open.focus() : self.clients.openWindow(url.href));
+	})());
+});
