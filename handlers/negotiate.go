@@ -28,7 +28,7 @@ type faces struct {
 // negotiate makes one handler of f: Datastar's header decides first, then Accept.
 func negotiate(f faces) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		w.Header().Add("Vary", "Datastar-Request, Accept")
+		w.Header().Add("Vary", "Datastar-Request, Accept, User-Agent")
 		chosen := f.HTML
 		switch wanted := wants(r); {
 		case wanted == faceDatastar && f.Datastar != nil:
@@ -47,13 +47,24 @@ func negotiate(f faces) func(http.ResponseWriter, *http.Request) error {
 // isDatastar reports whether a page's script asks, which understands patches.
 func isDatastar(r *http.Request) bool { return r.Header.Get("Datastar-Request") == "true" }
 
-// wants is the face that r asks for. */* and whatever we do not have mean HTML.
+// terminals are the programs, as User-Agent begins, whose */* is read by somebody at a terminal.
+var terminals = [...]string{"curl/", "Wget/", "HTTPie/", "xh/"}
+
+// wants is the face that r asks for. */* and whatever we do not have mean HTML, but for a program
+// that shows on a terminal what it gets.
 func wants(r *http.Request) face {
 	if isDatastar(r) {
 		return faceDatastar
 	}
 	best, bestQuality := faceHTML, 0.0
 	accept := strings.Join(r.Header.Values("Accept"), ",")
+	if strings.TrimSpace(accept) == "*/*" {
+		for _, name := range terminals {
+			if strings.HasPrefix(r.UserAgent(), name) {
+				return facePlain
+			}
+		}
+	}
 	for f := faceHTML; f <= facePlain; f++ {
 		if q := quality(accept, faceTypes[f]); q > bestQuality {
 			best, bestQuality = f, q

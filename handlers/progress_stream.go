@@ -6,11 +6,9 @@ import (
 	"hash/fnv"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/google/uuid"
 
-	"easel/comfy"
 	"easel/studio"
 )
 
@@ -224,29 +222,4 @@ func contentID(event []byte) string {
 	hash := fnv.New64a()
 	_, _ = hash.Write(event) // a hash never fails
 	return strconv.FormatUint(hash.Sum64(), 36)
-}
-
-// plainGeneration is the plain-text face of a generation: a line for a terminal.
-func (s *Server) plainGeneration(w http.ResponseWriter, r *http.Request) error {
-	id, err := pathID(r)
-	if err != nil {
-		return err
-	}
-	state, err := s.studio.State(r.Context(), id)
-	if err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	_, _ = w.Write([]byte(plainText(s.origin(r), s.paths.Generation(id.String()), state)))
-	return nil
-}
-
-func plainText(origin, path string, state *studio.State) string {
-	p := state.Progress
-	text := string(state.Generation.Status) + " " + strconv.Itoa(p.Overall) + "% " + toLF.Replace(p.Status)
-	if p.ETAKnown && !p.Phase.Ended() && p.Phase != comfy.PhaseQueued {
-		text += ", " + p.ETA.Round(time.Second).String() + " left"
-	}
-	return text + "\n" + origin + path + "\n"
 }

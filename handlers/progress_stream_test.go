@@ -242,7 +242,7 @@ func TestFacesOfAGeneration(t *testing.T) {
 		{"text/plain;q=0.5, application/json;q=0.4", "text/plain; charset=utf-8"},
 		{"text/html;q=0, */*", "application/json"},
 	} {
-		res := call(t, s, "GET", at, "", "Accept", test.accept)
+		res := call(t, s, "GET", at+"?once=1", "", "Accept", test.accept)
 		if got := res.Header.Get("Content-Type"); got != test.kind {
 			t.Errorf("Accept %q got %q, want %q", test.accept, got, test.kind)
 		}
@@ -250,9 +250,20 @@ func TestFacesOfAGeneration(t *testing.T) {
 			t.Errorf("Vary = %q", vary)
 		}
 	}
-	res := call(t, s, "GET", at, "", "Accept", "text/plain")
-	if text := bodyOf(t, res); text != "generating 22% Step 5 of 20, 8s left\nhttp://localhost"+at+"\n" {
-		t.Errorf("plain = %q", text)
+	for agent, kind := range map[string]string{"curl/8.5.0": "text/plain; charset=utf-8", "Mozilla/5.0 (like curl/8)": "text/html; charset=utf-8"} {
+		res := call(t, s, "GET", at+"?once=1", "", "Accept", "*/*", "User-Agent", agent)
+		if got := res.Header.Get("Content-Type"); got != kind {
+			t.Errorf("%s takes anything and got %q, want %q", agent, got, kind)
+		}
+		if vary := res.Header.Get("Vary"); !strings.Contains(vary, "User-Agent") {
+			t.Errorf("Vary = %q", vary)
+		}
+	}
+	if got := call(t, s, "GET", at, "", "Accept", "text/html", "User-Agent", "curl/8.5.0").Header.Get("Content-Type"); got != "text/html; charset=utf-8" {
+		t.Errorf("curl asked for HTML and got %q", got)
+	}
+	if got := call(t, s, "GET", "/gallery", "", "Accept", "*/*", "User-Agent", "curl/8.5.0").Header.Get("Content-Type"); got != "text/html; charset=utf-8" {
+		t.Errorf("a page without a plain face is %q", got)
 	}
 	for accept, kind := range map[string]string{"application/json": "application/problem+json", "text/plain": "text/plain; charset=utf-8", "text/html": "text/html; charset=utf-8"} {
 		res := call(t, s, "GET", "/generations/"+uuid.NewString(), "", "Accept", accept)

@@ -50,7 +50,9 @@ func (s *Server) openStream(w http.ResponseWriter, r *http.Request) (*Stream, er
 		}
 	}
 	h := w.Header()
-	h.Set("Content-Type", "text/event-stream")
+	if h.Get("Content-Type") == "" { // what grows in another form has set its own
+		h.Set("Content-Type", "text/event-stream")
+	}
 	h.Set("Cache-Control", "no-store") // with no-cache Chromium can leave a second stream behind
 	h.Set("X-Accel-Buffering", "no")   // nginx would hold events back otherwise
 	st := &Stream{
