@@ -3,9 +3,9 @@ package handlers
 import "time"
 
 // await blocks until changed receives, like Wait, for an answer that people read and whose end they
-// see: when the process ends, more is false, and the answer may end in good order. idle is sent when
-// nothing else was for 15 s.
-func (st *Stream) await(changed <-chan struct{}, idle []byte) (more bool, err error) {
+// see: when over receives (nil: never) or the process ends, more is false, and the answer may end in
+// good order. idle is sent when nothing else was for 15 s.
+func (st *Stream) await(changed, over <-chan struct{}, idle []byte) (more bool, err error) {
 	for {
 		select { // what changes all the time must not hide the end of the process
 		case <-st.draining:
@@ -16,6 +16,8 @@ func (st *Stream) await(changed <-chan struct{}, idle []byte) (more bool, err er
 		case <-st.ctx.Done():
 			return false, errAnswered
 		case <-st.draining:
+			return false, nil
+		case <-over:
 			return false, nil
 		case <-changed:
 			return true, nil
@@ -32,5 +34,5 @@ func (st *Stream) pause(d time.Duration) (more bool, err error) {
 	over := make(chan struct{})
 	timer := time.AfterFunc(d, func() { close(over) })
 	defer timer.Stop()
-	return st.await(over, nil)
+	return st.await(over, nil, nil)
 }

@@ -6,6 +6,11 @@ import (
 	"strings"
 )
 
+// framedPolicy makes of a page's policy that of a page which stands in a frame of ours.
+func framedPolicy(page string) string {
+	return strings.Replace(page, "frame-ancestors 'none'", "frame-ancestors 'self'", 1)
+}
+
 // policies makes the Content-Security-Policy of pages and of embeds. Neither lets a script run
 // that is not one of our files: expressions of Datastar are compiled beforehand, so there is no
 // 'unsafe-eval' either. Only embeds may be framed by others.

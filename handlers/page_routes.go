@@ -41,6 +41,7 @@ func (s *Server) pageRoutes() {
 	s.route("GET /{$}", negotiate(faces{HTML: s.showStudio, Datastar: s.streamStudio}))
 	s.route("GET /gallery", negotiate(faces{HTML: s.showGallery, Datastar: s.updateGallery, JSON: s.apiList}))
 	s.route("GET /generations/{id}", negotiate(faces{HTML: s.showGeneration, Datastar: s.streamGeneration, JSON: s.apiShow, Events: s.followGeneration, Plain: s.plainGeneration}))
+	s.route("GET /generations/{id}/live", s.showUnscripted)
 	s.serverPageRoutes()
 	s.settingsRoutes()
 

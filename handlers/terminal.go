@@ -54,7 +54,7 @@ func (s *Server) plainGeneration(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) drawBar(st *Stream, watch *studio.Watch[*studio.State], origin string) error {
 	line, before := "", clipCells(printable(watch.Latest().Generation.Prompt), terminalCells)+"\n"
 	for {
-		more, err := st.await(watch.Changed(), []byte("\r"+line))
+		more, err := st.await(watch.Changed(), nil, []byte("\r"+line))
 		if err != nil {
 			return err
 		}

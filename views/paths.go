@@ -26,6 +26,9 @@ func (p Paths) Generation(id string) string { return p.Base + "/generations/" + 
 // Cancel is where a cancellation is posted.
 func (p Paths) Cancel(id string) string { return p.Generation(id) + "/cancel" }
 
+// Unscripted is the page in a frame that shows the progress where there are no scripts.
+func (p Paths) Unscripted(id string) string { return p.Generation(id) + "/live" }
+
 // Retry is where a retry is posted.
 func (p Paths) Retry(id string) string { return p.Generation(id) + "/retry" }
 

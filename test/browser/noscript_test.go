@@ -1,6 +1,8 @@
 package browser
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -58,11 +60,24 @@ func noscriptRun(t *testing.T, s *site, tab *Tab) (id string) {
 	tab.Press("Generate")
 	tab.waitPath("/generations/")
 	id = strings.TrimPrefix(tab.path(), "/generations/")
+	before := Eval[float64](tab, `performance.timeOrigin`)
+	live := tab.Frame(s.URL + "/generations/" + id + "/live")
 	s.atNode("CheckpointLoaderSimple")
-	tab.waitProgress(shown{Badge: "🔗 Connected", Line: "Loading checkpoint"})
-	s.afterStep(5)
-	tab.waitProgress(shown{Badge: "⚙️ Inferencing", Line: "Step 5 of 20", Steps: "25%"})
-	tab.Wait(`(i => i?.complete && i.naturalWidth > 0)(document.querySelector('.frame img[data-preview]'))`)
+	live.waitWritten(shown{Badge: "🔗 Connected", Line: "Loading checkpoint"})
+	if Eval[bool](tab, `[...document.querySelectorAll('.stage > .pictures, .stage > .progress')].some(e => e.checkVisibility())`) {
+		t.Error("beside the live part stands one that is not")
+	}
+	for _, step := range []int{5, 12} {
+		s.afterStep(step)
+		live.waitWritten(shown{Badge: "⚙️ Inferencing", Line: fmt.Sprintf("Step %d of 20", step), Steps: fmt.Sprintf("%d%%", step*5)})
+		live.Wait(`(i => i?.complete && i.naturalWidth > 0)([...document.querySelectorAll('.frame img[data-preview]')].at(-1))`)
+	}
+	if Eval[float64](tab, `performance.timeOrigin`) != before {
+		t.Error("the page was loaded again while its live part went on")
+	}
+	if !Eval[bool](live, `document.documentElement.scrollHeight <= innerHeight`) {
+		t.Error("the live part does not fit its frame")
+	}
 	s.until("the end", func(p simulator.Point) bool { return p.Stage == simulator.StageFinish })
 	s.lead.Release()
 	tab.WaitText(".progress .badge", "✅ Complete")
@@ -73,6 +88,20 @@ func noscriptRun(t *testing.T, s *site, tab *Tab) (id string) {
 	return id
 }
 
+// waitWritten waits until of all that was written into a page one state is seen, and that it is want.
+func (tab *Tab) waitWritten(want shown) {
+	tab.t.Helper()
+	encoded, err := json.Marshal(want)
+	if err != nil {
+		tab.t.Fatal(err)
+	}
+	tab.Wait(`(want => {
+		const seen = [...document.querySelectorAll('.words')].filter(e => e.checkVisibility());
+		const text = s => (seen[0]?.querySelector(s)?.textContent ?? '').trim().replace(/\s+/g, ' ');
+		return seen.length === 1 && text('.badge') === want.Badge && text('.line') === want.Line && text('.steps') === want.Steps;
+	})(` + string(encoded) + `)`)
+}
+
 func noscriptCancel(t *testing.T, s *site, tab *Tab) {
 	t.Helper()
 	tab.Press("Use these settings")
@@ -81,7 +110,7 @@ func noscriptCancel(t *testing.T, s *site, tab *Tab) {
 	tab.Press("Generate")
 	tab.waitPath("/generations/")
 	s.afterStep(3)
-	tab.waitProgress(shown{Badge: "⚙️ Inferencing", Line: "Step 3 of 20", Steps: "15%"})
+	tab.Frame(s.URL + tab.path() + "/live").waitWritten(shown{Badge: "⚙️ Inferencing", Line: "Step 3 of 20", Steps: "15%"})
 	tab.Press("Cancel")
 	tab.WaitText(".progress .badge", "Cancelling")
 	s.until("the end", func(p simulator.Point) bool { return p.Stage == simulator.StageFinish })

@@ -361,8 +361,13 @@ func (tab *Tab) path() string {
 	return Eval[string](tab, `location.pathname + location.search`)
 }
 
-// waitPath waits until the tab has loaded a page whose path begins so.
+// waitPath waits until the tab has loaded a page whose path begins so. Without scripts one may hold
+// a frame that loads as long as a generation runs.
 func (tab *Tab) waitPath(begin string) {
 	tab.t.Helper()
-	tab.Wait(`document.readyState === 'complete' && (location.pathname + location.search).startsWith(` + quote(begin) + `)`)
+	ready := `document.readyState === 'complete'`
+	if tab.noScript {
+		ready = `document.readyState !== 'loading'`
+	}
+	tab.Wait(ready + ` && (location.pathname + location.search).startsWith(` + quote(begin) + `)`)
 }

@@ -70,6 +70,8 @@ type Tab struct {
 
 	world runtime.ExecutionContextID // of a frame; 0: the page itself
 
+	noScript bool
+
 	mu         sync.Mutex
 	complaints []string // violations of the CSP, exceptions, errors on the console
 }
@@ -96,7 +98,7 @@ func Open(t testing.TB, base string, o TabOptions) *Tab {
 		how = chromedp.WithNewWindow(!o.SameWindow)
 	}
 	ctx, cancel := chromedp.NewContext(parent, how)
-	tab := &Tab{t: t, ctx: ctx, base: base}
+	tab := &Tab{t: t, ctx: ctx, base: base, noScript: o.NoScript}
 	t.Cleanup(func() {
 		if t.Failed() {
 			tab.keepScreenshot()
