@@ -134,9 +134,10 @@ func (s *Server) observe(next http.Handler) http.Handler {
 	})
 }
 
+func (s *Server) finish(v *visit, r *http.Request) {
 	rec, took := v.response, time.Since(v.begin)
 	stream := rec.Header().Get("X-Accel-Buffering") == "no" // as openStream says
-	if !stream { // how long a page stays open says nothing about us
+	if !stream {                                            // how long a page stays open says nothing about us
 		s.metrics.Requested(r.Pattern, r.Method, rec.status, took)
 	}
 	s.logRequest(logLevel(r, rec.status), r.Method, r.URL.Path, rec.status, rec.bytes, took, stream, v.id)
