@@ -55,6 +55,28 @@ func BenchmarkHubOversee(b *testing.B) {
 	}
 }
 
+// BenchmarkQueueOrder is the part of that which puts 10,000 that wait in order, by how many users share them.
+func BenchmarkQueueOrder(b *testing.B) {
+	for _, users := range []int{1, 100, 10_000} {
+		b.Run(fmt.Sprint(users), func(b *testing.B) {
+			list := make([]uuid.UUID, users)
+			for i := range list {
+				list[i] = uuid.New()
+			}
+			records := make(map[uuid.UUID]*record)
+			for i := range 10_000 {
+				id := uuid.New()
+				records[id] = &record{generation: Generation{
+					ID: id, UserID: list[i%users], Status: Pending, rank: float64(i), Images: []Image{{Index: 1, Status: Pending}},
+				}}
+			}
+			for b.Loop() {
+				inOrder(records, nil)
+			}
+		})
+	}
+}
+
 // BenchmarkBellStorm takes in bells about what other instances have changed, and reads what they are about, from a
 // database that takes no time: 1,000 bells, and what is published of them. A second may bring as many.
 func BenchmarkBellStorm(b *testing.B) {

@@ -66,6 +66,10 @@ func pending(g *Generation) (n int) {
 // turn is when a generation that waits has its first image picked.
 type turn struct {
 	*record
+	priority Priority // of the record: thousands are sorted by these
+	rank     float64
+
+	stage int
 	own   int // images of its user and priority that are picked before
 	user  int // its user's place in the round
 	ahead int // images of everybody that are picked before
@@ -85,8 +89,14 @@ func inOrder(records map[uuid.UUID]*record, served map[uuid.UUID]time.Time) (liv
 	// What waits, and may be thousands, is in order already.
 	var stages [stageHeld + 1][]*record
 	for _, r := range live {
-		if at := stage(&r.generation); at != stageWaiting || !waits(&r.generation) {
+		if !waits(&r.generation) {
+			at := stage(&r.generation)
 			stages[at] = append(stages[at], r)
+		}
+	}
+	for _, t := range turns {
+		if t.stage != stageWaiting {
+			stages[t.stage] = append(stages[t.stage], t.record)
 		}
 	}
 	for _, list := range stages {
@@ -95,7 +105,7 @@ func inOrder(records map[uuid.UUID]*record, served map[uuid.UUID]time.Time) (liv
 		})
 	}
 	for _, t := range turns {
-		if stage(&t.generation) == stageWaiting {
+		if t.stage == stageWaiting {
 			stages[stageWaiting] = append(stages[stageWaiting], t.record)
 		}
 	}
@@ -115,17 +125,24 @@ func takeTurns(live []*record, served map[uuid.UUID]time.Time) []turn {
 	queue := make([]turn, 0, len(live))
 	for _, r := range live {
 		if waits(&r.generation) {
-			queue = append(queue, turn{record: r})
+			g := &r.generation
+			queue = append(queue, turn{record: r, priority: g.Priority, rank: g.rank, stage: stage(g)})
 		}
 	}
 	slices.SortFunc(queue, func(a, b turn) int {
-		return cmp.Or(cmp.Compare(b.generation.Priority, a.generation.Priority), byRank(a.record, b.record))
+		switch {
+		case a.priority != b.priority:
+			return cmp.Compare(b.priority, a.priority)
+		case a.rank != b.rank:
+			return cmp.Compare(a.rank, b.rank)
+		}
+		return byRank(a.record, b.record)
 	})
 	round := newRound(served)
 	ahead := 0
 	for rest := queue; len(rest) > 0; {
-		priority := rest[0].generation.Priority
-		n := slices.IndexFunc(rest, func(t turn) bool { return t.generation.Priority != priority })
+		priority := rest[0].priority
+		n := slices.IndexFunc(rest, func(t turn) bool { return t.priority != priority })
 		if n < 0 {
 			n = len(rest)
 		}
@@ -151,6 +168,7 @@ type share struct {
 	user   uuid.UUID
 	images int
 	first  *record
+	index  int // among the shares as they were met
 }
 
 // serve orders what is of one priority, sorted by rank, ahead images being picked before it. It
@@ -164,30 +182,23 @@ func (o *round) serve(queue []turn, ahead int) int {
 		if !known {
 			at = len(shares)
 			place[g.UserID] = at
-			shares = append(shares, share{user: g.UserID, first: queue[i].record})
+			shares = append(shares, share{user: g.UserID, first: queue[i].record, index: at})
 		}
-		queue[i].own = shares[at].images
+		queue[i].own, queue[i].user = shares[at].images, at
 		shares[at].images += pending(g)
 	}
 	slices.SortFunc(shares, func(a, b share) int {
 		return cmp.Or(cmp.Compare(o.later[a.user], o.later[b.user]),
 			o.served[a.user].Compare(o.served[b.user]), byRank(a.first, b.first))
 	})
+	turns := make([]int, len(shares)) // by index
 	for i, s := range shares {
-		place[s.user] = i
+		turns[s.index] = i
 	}
 	for i := range queue {
-		t := &queue[i]
-		t.user = place[t.generation.UserID]
-		t.ahead = ahead
-		for j, s := range shares {
-			t.ahead += min(s.images, t.own)
-			if j < t.user && s.images > t.own {
-				t.ahead++
-			}
-		}
+		queue[i].user = turns[queue[i].user]
 	}
-	slices.SortFunc(queue, func(a, b turn) int { return cmp.Compare(a.ahead, b.ahead) })
+	takeRounds(queue, shares, ahead)
 	// Who has more is served longer; of those who have the same, in the order of the round.
 	slices.SortStableFunc(shares, func(a, b share) int { return cmp.Compare(a.images, b.images) })
 	for _, s := range shares {
@@ -196,6 +207,38 @@ func (o *round) serve(queue []turn, ahead int) int {
 		o.later[s.user] = o.done
 	}
 	return ahead
+}
+
+// takeRounds puts the turns in order and counts what is picked before each: in a round every user who
+// has an image left has one picked, in the order of shares. picked is what went before them all.
+func takeRounds(queue []turn, shares []share, picked int) {
+	slices.SortFunc(queue, func(a, b turn) int {
+		if a.own != b.own {
+			return cmp.Compare(a.own, b.own)
+		}
+		return cmp.Compare(a.user, b.user)
+	})
+	left := make([]int, len(shares)) // the users who take part in the present round
+	before := make([]int, len(shares))
+	for user := range shares {
+		left[user], before[user] = user, user
+	}
+	round := 0
+	for i := range queue {
+		t := &queue[i]
+		if t.own > round {
+			still := left[:0]
+			for _, user := range left {
+				picked += min(shares[user].images, t.own) - round
+				if shares[user].images > t.own {
+					before[user] = len(still)
+					still = append(still, user)
+				}
+			}
+			left, round = still, t.own
+		}
+		t.ahead = picked + before[t.user]
+	}
 }
 
 // newestFirst sorts states by the age of their generations and keeps what the overview shows.
