@@ -24,6 +24,9 @@ type Counters struct {
 
 	FinalizeSeconds Histogram // fetching and storing the files of a prompt, one try
 	BusProbeSeconds Histogram // a bell's way through the bus and back
+
+	ProgressErrors        PointHistogram // mean absolute error of the percentage, of each image that is complete
+	ETAInside, ETAOutside atomic.Int64   // of these, those that ended within the range that was stated first, and those that did not
 }
 
 // Counters are this process's. They may be read and added to at any time.
@@ -41,37 +44,58 @@ func (c *Counters) ended(status Status) {
 	}
 }
 
-// histogramBounds are the upper ends of all buckets but the last, in seconds.
-var histogramBounds = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 180}
+// The upper ends of all buckets but the last.
+var (
+	secondBounds = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 180}
+	pointBounds  = []float64{1, 2, 3, 5, 7.5, 10, 15, 20, 30, 50}
+)
 
 // Histogram counts durations. Its zero value is empty and ready.
-type Histogram struct {
-	mu      sync.Mutex // guards all below
-	count   uint64
-	sum     float64
-	buckets [15]uint64 // not cumulative; one more than histogramBounds
-}
+type Histogram struct{ tally }
 
 // Observe adds a duration.
-func (h *Histogram) Observe(d time.Duration) {
-	seconds := d.Seconds()
-	place, _ := slices.BinarySearch(histogramBounds, seconds)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.count++
-	h.sum += seconds
-	h.buckets[place]++
-}
+func (h *Histogram) Observe(d time.Duration) { h.add(secondBounds, d.Seconds()) }
 
 // Read gives how many there were, their sum in seconds, and for each bound how many were not above it.
 func (h *Histogram) Read() (count uint64, sum float64, notAbove map[float64]uint64) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	notAbove = make(map[float64]uint64, len(histogramBounds))
+	return h.read(secondBounds)
+}
+
+// PointHistogram counts errors in points of 100. Its zero value is empty and ready.
+type PointHistogram struct{ tally }
+
+func (h *PointHistogram) observe(points float64) { h.add(pointBounds, points) }
+
+// Read gives how many there were, their sum in points, and for each bound how many were not above it.
+func (h *PointHistogram) Read() (count uint64, sum float64, notAbove map[float64]uint64) {
+	return h.read(pointBounds)
+}
+
+// tally is the counts of a histogram.
+type tally struct {
+	mu      sync.Mutex // guards all below
+	count   uint64
+	sum     float64
+	buckets [15]uint64 // not cumulative; at least one more than there are bounds
+}
+
+func (t *tally) add(bounds []float64, v float64) {
+	place, _ := slices.BinarySearch(bounds, v)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.count++
+	t.sum += v
+	t.buckets[place]++
+}
+
+func (t *tally) read(bounds []float64) (count uint64, sum float64, notAbove map[float64]uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	notAbove = make(map[float64]uint64, len(bounds))
 	var total uint64
-	for i, bound := range histogramBounds {
-		total += h.buckets[i]
+	for i, bound := range bounds {
+		total += t.buckets[i]
 		notAbove[bound] = total
 	}
-	return h.count, h.sum, notAbove
+	return t.count, t.sum, notAbove
 }
