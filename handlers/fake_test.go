@@ -36,6 +36,8 @@ type fakeStudio struct {
 	push     fakePush
 	webhooks fakeWebhooks
 
+	calibrations studio.Calibrations
+
 	overview studio.StandIn[*studio.Overview]
 	topics   map[uuid.UUID]*studio.StandIn[*studio.State]
 }

@@ -44,6 +44,7 @@ func (s *Server) pageRoutes() {
 	s.route("GET /generations/{id}/live", s.showUnscripted)
 	s.serverPageRoutes()
 	s.settingsRoutes()
+	s.calibrationRoutes()
 
 	s.queuePageRoutes()
 	s.route("POST /generations", s.createGeneration)

@@ -54,7 +54,7 @@ func full(t testing.TB) (*fakeStudio, *Server, *studio.State) {
 
 func TestEveryPageHasItsFrame(t *testing.T) {
 	_, s, running := full(t)
-	for _, target := range []string{"/", "/gallery", s.paths.Generation(running.Generation.ID.String()), "/servers", "/settings", "/nothing-here"} {
+	for _, target := range []string{"/", "/gallery", s.paths.Generation(running.Generation.ID.String()), "/servers", "/settings", "/calibration", "/nothing-here"} {
 		status := http.StatusOK
 		if target == "/nothing-here" {
 			status = http.StatusNotFound

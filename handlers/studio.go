@@ -40,6 +40,12 @@ type Studio interface {
 	Neighbours(ctx context.Context, id uuid.UUID) (newer, older uuid.UUID, err error)
 	// Attempts is the record of a generation: every graph that was sent, oldest first.
 	Attempts(ctx context.Context, id uuid.UUID) ([]studio.Attempt, error)
+	// Timelines is when the last attempt of each of its images came how far.
+	Timelines(ctx context.Context, id uuid.UUID) ([]studio.Timeline, error)
+	// Usual is what the runs before it of the same kind took.
+	Usual(ctx context.Context, id uuid.UUID) (studio.Usual, error)
+	// Calibrations is how true the progress of the last runs was.
+	Calibrations(ctx context.Context) (studio.Calibrations, error)
 	// Output opens a stored output (or its thumbnail) of a generation.
 	Output(ctx context.Context, id uuid.UUID, image, output int, thumbnail bool) (*studio.File, error)
 	// Preview is the latest live preview of an image, while there is one.

@@ -99,6 +99,15 @@ func (p Paths) APIGeneration(id string) string { return p.Base + "/api/generatio
 // Worker is the service worker; it is in charge of all below its own folder.
 func (p Paths) Worker() string { return p.Base + "/sw.js" }
 
+// APITimeline is when what of a generation ran, as JSON.
+func (p Paths) APITimeline(id string) string { return p.APIGeneration(id) + "/timeline" }
+
+// Calibration is the page of how true the progress was.
+func (p Paths) Calibration() string { return p.Base + "/calibration" }
+
+// APICalibration is the same as JSON.
+func (p Paths) APICalibration() string { return p.Base + "/api/calibration" }
+
 // SetTheme is where the theme form posts.
 func (p Paths) SetTheme() string { return p.Base + "/settings/theme" }
 

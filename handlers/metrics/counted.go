@@ -27,13 +27,15 @@ var (
 	pushes          = total("push_messages_total", "Tries to tell a browser of an end.", "outcome")
 	finalizeSeconds = total("finalize_seconds", "Time to fetch and store the files of one prompt.")
 	busProbeSeconds = total("bus_probe_seconds", "A bell's way through the bus and back.")
+	errorPoints     = total("progress_error_points", "Mean error of the progress of a run, in points of 100.")
+	etaInRange      = total("eta_in_range_total", "Runs by whether they ended in the range of times foretold first.", "inside")
 )
 
 // Describe names the figures.
 func (counted) Describe(into chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		generations, attemptsLost, retries, leaseLost, fenceRejections, wsReconnects, resyncs, deliveries, pushes,
-		finalizeSeconds, busProbeSeconds,
+		finalizeSeconds, busProbeSeconds, errorPoints, etaInRange,
 	} {
 		into <- d
 	}
@@ -59,6 +61,10 @@ func (c counted) Collect(into chan<- prometheus.Metric) {
 	count(deliveries, &k.WebhooksFailed, "failed")
 	count(pushes, &k.PushesDelivered, "delivered")
 	count(pushes, &k.PushesFailed, "failed")
+	count(etaInRange, &k.ETAInside, "yes")
+	count(etaInRange, &k.ETAOutside, "no")
+	n, sum, notAbove := k.ProgressErrors.Read()
+	into <- prometheus.MustNewConstHistogram(errorPoints, n, sum, notAbove)
 	for d, h := range map[*prometheus.Desc]*studio.Histogram{finalizeSeconds: &k.FinalizeSeconds, busProbeSeconds: &k.BusProbeSeconds} {
 		n, sum, notAbove := h.Read()
 		into <- prometheus.MustNewConstHistogram(d, n, sum, notAbove)

@@ -29,6 +29,7 @@ func TestFigures(t *testing.T) {
 	counters.Failed.Add(1)
 	counters.LeaseLost.Add(2)
 	counters.FinalizeSeconds.Observe(40 * time.Millisecond)
+	counters.ETAOutside.Add(1)
 	m := New(func() *studio.Overview { return overview }, &counters)
 	m.StreamOpened()
 	m.StreamOpened()
@@ -53,6 +54,8 @@ func TestFigures(t *testing.T) {
 		`easel_generations_total{state="complete"} 0`, "easel_lease_lost_total 2\n", "easel_fence_rejections_total 0\n",
 		"easel_ws_reconnects_total 0\n", "easel_sse_resyncs_total 0\n", "easel_attempts_lost_total 0\n", "easel_retries_total 0\n",
 		`easel_webhook_deliveries_total{outcome="delivered"} 0`, `easel_finalize_seconds_bucket{le="0.05"} 1`, "easel_bus_probe_seconds_count 0\n",
+		`easel_progress_error_points_bucket{le="5"} 0`, "easel_progress_error_points_count 0\n",
+		`easel_eta_in_range_total{inside="yes"} 0`, `easel_eta_in_range_total{inside="no"} 1`,
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q", want)

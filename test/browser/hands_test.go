@@ -13,7 +13,7 @@ import (
 func sitePages(id string) []string {
 	return []string{
 		"/", "/?from=" + id, "/gallery", "/gallery?status=failed", "/gallery?q=nothing", "/generations/" + id, "/generations/" + id + "/delete",
-		"/queue", "/servers", "/settings", "/nowhere", "/embed/generations/" + id, "/embed/gallery",
+		"/queue", "/servers", "/settings", "/calibration", "/nowhere", "/embed/generations/" + id, "/embed/gallery",
 	}
 }
 
