@@ -17,6 +17,7 @@ func (s *Server) apiRoutes() {
 	s.route("GET /api/generations", s.apiList)
 	s.route("GET /api/generations/{id}", s.apiShow)
 	s.route("DELETE /api/generations/{id}", s.apiDelete)
+	s.route("GET /api/generations/{id}/timeline", s.apiTimeline)
 	s.serverAPIRoutes()
 	s.queueAPIRoutes()
 	s.webhookAPIRoutes()

@@ -75,7 +75,9 @@ func (s *Server) generationParts(state *studio.State) []part {
 		s.ofState(state, "actions", views.Actions),
 		s.ofState(state, "run", views.RunFacts))
 	if state.Generation.Status.Ended() {
-		parts = append(parts, part{target: "record", events: state.Frame("record", s.endedRecord)})
+		parts = append(parts,
+			part{target: "record", events: state.Frame("record", s.endedRecord)},
+			part{target: "timeline", events: state.Frame("timeline", s.endedTimeline)})
 	}
 	return parts
 }

@@ -27,6 +27,10 @@ func (s *Server) showGeneration(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	timeline, err := s.timeline(r.Context(), &state.Generation)
+	if err != nil {
+		return err
+	}
 	g := s.stateView(state)
 	page := s.page(r, "", tabTitle(g, pageName(g)))
 	page.Live = s.paths.Generation(g.ID)
@@ -40,6 +44,7 @@ func (s *Server) showGeneration(w http.ResponseWriter, r *http.Request) error {
 		Generation: g.Still(),
 		Settings:   s.settingsView(&state.Generation),
 		Record:     record,
+		Timeline:   timeline,
 		RetryNonce: uuid.NewString(),
 	}))
 }

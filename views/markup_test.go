@@ -53,19 +53,29 @@ func everywhere(s Site, x string) map[string]templ.Component {
 		},
 		{ID: "s2", Name: x, Origin: x, State: "up", Mode: "draining", Ours: 2},
 	}, Form: ServerForm{URL: Field{Name: "url", Value: x, Error: x}, Name: Field{Name: "name", Value: x, Error: x}, Report: report, Anyway: true, Done: x}}
+	timeline := Timeline{Runs: 3, Measured: 1, URL: "/t", Images: []ImageTimeline{{Index: 1, Usual: time.Minute, Spans: []Span{
+		{Name: x, Node: x, Kind: SpanSample, End: time.Second, Usual: time.Hour, Passes: []Pass{{0, time.Second, 3}}}, {Name: x, Cached: true},
+	}}}}
+	timelines := Timeline{URL: "/t", Images: []ImageTimeline{timeline.Images[0], timeline.Images[0]}}
+	calibration := CalibrationView{
+		Count: 1, Phases: []PhaseErrors{{Name: x}}, Curve: []CurvePoint{{}, {}}, Ranged: 1, Now: now,
+		Runs: []CalibratedRun{{Generation: "id", Prompt: x, Image: 2, At: now, Said: x}},
+	}
 	return map[string]templ.Component{
-		"studio":     StudioPage(p, StudioView{Stage: &g, Strip: strip, Composer: composer}),
-		"gallery":    GalleryPage(p, Gallery{Query: x, Cards: []Generation{g, bare}, Now: now}),
-		"queue":      QueuePage(p, QueueView{Paused: true, Running: strip.Queue, Waiting: strip.Queue, Held: strip.Queue}),
-		"generation": GenerationPage(p, GenerationView{Generation: g, Settings: []Setting{{x, x}}, Record: record}),
-		"delete":     DeletePage(p, g),
-		"servers":    ServersPage(p, servers),
-		"settings":   SettingsPage(p, SettingsView{InForce: []InForce{{x, x, x}}}),
-		"error":      ErrorPage(p, ErrorView{Code: 404, Title: x, Message: x, Advice: x}),
-		"notice":     Notice(ErrorView{Code: 409, Message: x}),
-		"embed":      EmbedPage(p),
-		"embedded":   EmbedGeneration(s, g, "/link"),
-		"embeds":     EmbedGallery(s, []Generation{g, bare}, []string{"/a", "/b"}),
+		"studio":      StudioPage(p, StudioView{Stage: &g, Strip: strip, Composer: composer}),
+		"gallery":     GalleryPage(p, Gallery{Query: x, Cards: []Generation{g, bare}, Now: now}),
+		"queue":       QueuePage(p, QueueView{Paused: true, Running: strip.Queue, Waiting: strip.Queue, Held: strip.Queue}),
+		"generation":  GenerationPage(p, GenerationView{Generation: g, Settings: []Setting{{x, x}}, Record: record, Timeline: timeline}),
+		"delete":      DeletePage(p, g),
+		"servers":     ServersPage(p, servers),
+		"settings":    SettingsPage(p, SettingsView{InForce: []InForce{{x, x, x}}}),
+		"timelines":   TimelineSection(s, timelines),
+		"calibration": CalibrationPage(p, calibration),
+		"error":       ErrorPage(p, ErrorView{Code: 404, Title: x, Message: x, Advice: x}),
+		"notice":      Notice(ErrorView{Code: 409, Message: x}),
+		"embed":       EmbedPage(p),
+		"embedded":    EmbedGeneration(s, g, "/link"),
+		"embeds":      EmbedGallery(s, []Generation{g, bare}, []string{"/a", "/b"}),
 	}
 }
 

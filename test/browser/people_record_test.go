@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -45,10 +46,34 @@ func TestPeopleReadTheRecord(t *testing.T) {
 			t.Errorf("%s has no exact time", selector)
 		}
 	}
+	whereTimeWent(t, tab)
 	exactGraph(t, s, tab, g)
 	download(t, s, tab)
 	deleteForGood(t, s, tab, g)
 	tab.NoComplaints()
+}
+
+// whereTimeWent looks at the timeline: a picture with a part for each node and for what lies around them,
+// and the same as a table.
+func whereTimeWent(t *testing.T, tab *Tab) {
+	t.Helper()
+	if said := tab.Text("#timeline > p"); !strings.Contains(said, "in all") {
+		t.Errorf("the timeline says %q", said)
+	}
+	drawn := Eval[[]string](tab, `[...document.querySelectorAll('#timeline svg text.name')].map(e => e.textContent)`)
+	for _, part := range []string{"Queue", "Load checkpoint", "Prompt", "Sampler", "Decode", "Save image", "Transfer", "Storage"} {
+		if !slices.Contains(drawn, part) {
+			t.Errorf("%s is not drawn: %q", part, drawn)
+		}
+	}
+	if n := Eval[int](tab, `[...document.querySelectorAll('#timeline svg .bar')].filter(e => e.getBoundingClientRect().width > 0).length`); n < len(drawn) {
+		t.Errorf("%d bars for %d parts", n, len(drawn))
+	}
+	tab.Click("#timeline details summary")
+	tab.Wait(`document.querySelector('#timeline table').checkVisibility()`)
+	if table := tab.Text("#timeline table"); !strings.Contains(table, "Steps, 3 steps") || !strings.Contains(table, "node checkpoint") {
+		t.Errorf("the table says %q", table)
+	}
 }
 
 // exactGraph compares the graph on the page with the one that ComfyUI got.
