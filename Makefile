@@ -80,6 +80,11 @@ bench: static/datastar.js ## measure; figures belong in docs/performance.md with
 	$(GO) test -run '^$$' -bench . -benchmem ./comfy/... ./handlers/... ./static/...
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./bench/...
 
+.PHONY: recording
+recording: static/datastar.js ## film one generation in Chromium for the README: docs/images/generation.gif
+	@$(NEED) postgres chromium
+	$(GO) test -count=1 -v -tags recording -run '^TestRecording$$' ./test/browser -args -into $(CURDIR)/docs/images/generation.gif
+
 FUZZTIME ?= 30s
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME each

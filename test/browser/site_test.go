@@ -33,15 +33,16 @@ type site struct {
 
 // siteOptions of a site. The zero value is one whose ComfyUI works as fast as it can.
 type siteOptions struct {
-	led bool     // ComfyUI's worker goes on only as the test leads it
-	env []string // NAME=VALUE for Easel
+	led  bool           // ComfyUI's worker goes on only as the test leads it
+	pace simulator.Pace // how long ComfyUI takes; the zero value: none
+	env  []string       // NAME=VALUE for Easel
 }
 
 // open starts a site that lives as long as the test, and waits until its ComfyUI is up.
 func open(t *testing.T, o siteOptions) *site {
 	t.Helper()
 	s := &site{t: t}
-	config := simulator.Config{Models: models, PreviewSize: 128}
+	config := simulator.Config{Models: models, PreviewSize: 128, Pace: o.pace}
 	if o.led {
 		s.lead = simulator.NewStepper()
 		config.Gate = s.lead.Pass
