@@ -86,10 +86,12 @@ func compareFanout(b *testing.B, watchers int, every time.Duration) {
 			runs[s.name] = append(runs[s.name], runFanout(b, watchers, every, s.start))
 		}
 	}
+	var table strings.Builder // at most ten lines of a benchmark's log are shown
 	for _, s := range subjects {
+		fmt.Fprintf(&table, "\n%-5s", s.name)
 		for _, run := range runs[s.name] {
-			b.Logf("%-5s p50 %7.1f p99 %7.1f ms, %5.1f us CPU an event, %5.1f KiB a watcher, connected in %5.2f s, %4.1f steps seen",
-				s.name, run.p50, run.p99, run.cpu, run.memory, run.connect, run.steps)
+			fmt.Fprintf(&table, " | p50 %.1f p99 %.1f ms, %.1f us CPU, %.1f KiB, %.2f s, %.1f steps",
+				run.p50, run.p99, run.cpu, run.memory, run.connect, run.steps)
 		}
 		for _, figure := range figures {
 			median := medianOf(runs[s.name], figure.of)
@@ -100,6 +102,7 @@ func compareFanout(b *testing.B, watchers int, every time.Duration) {
 			b.ReportMetric(medianOf(runs["easel"], figure.of)/median, figure.name+"/"+s.name)
 		}
 	}
+	b.Log(table.String())
 	b.ReportMetric(0, "ns/op")
 }
 
