@@ -69,6 +69,10 @@ func whereTimeWent(t *testing.T, tab *Tab) {
 	if n := Eval[int](tab, `[...document.querySelectorAll('#timeline svg .bar')].filter(e => e.getBoundingClientRect().width > 0).length`); n < len(drawn) {
 		t.Errorf("%d bars for %d parts", n, len(drawn))
 	}
+	if !Eval[bool](tab, `(([work, timeline, record]) => work.left === timeline.left && work.bottom < timeline.top && work.right < record.left && work.top === record.top)(
+		['.work', '#timeline', '.record'].map(s => document.querySelector('.generation > ' + s).getBoundingClientRect()))`) {
+		t.Error("the timeline is not under the picture, or the record not beside it")
+	}
 	tab.Click("#timeline details summary")
 	tab.Wait(`document.querySelector('#timeline table').checkVisibility()`)
 	if table := tab.Text("#timeline table"); !strings.Contains(table, "Steps, 3 steps") || !strings.Contains(table, "node checkpoint") {
