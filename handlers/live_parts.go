@@ -68,10 +68,8 @@ func (s *Server) picturesPart(state *studio.State) part {
 
 // generationParts are those of a generation's page.
 func (s *Server) generationParts(state *studio.State) []part {
-	parts := append(s.workParts(state),
-		s.ofState(state, "title", func(_ views.Site, g views.Generation) templ.Component {
-			return views.Title(tabTitle(g, pageName(g)))
-		}),
+	parts := append(s.workParts(state), s.tabParts(state)...)
+	parts = append(parts,
 		s.ofState(state, "actions", views.Actions),
 		s.ofState(state, "run", views.RunFacts))
 	if state.Generation.Status.Ended() {
@@ -102,14 +100,9 @@ func (s *Server) stageParts(o *studio.Overview, seen sent, present *string) []pa
 		id = o.Stage.Generation.ID.String()
 		parts = append(s.workParts(o.Stage), s.ofState(o.Stage, "caption", views.StageCaption))
 	}
-	title := s.ofOverview(o, "title", func() templ.Component {
-		if stage := s.stageView(o); stage != nil {
-			return views.Title(tabTitle(*stage, ""))
-		}
-		return views.Title("")
-	})
+	tab := s.stageTabParts(o)
 	if *present == id {
-		return append(parts, title)
+		return append(parts, tab...)
 	}
 	*present = id
 	seen.holds(parts)
@@ -118,8 +111,8 @@ func (s *Server) stageParts(o *studio.Overview, seen sent, present *string) []pa
 	})}
 	delete(seen, whole.target)
 	delete(seen, "announce") // it stands beside the stage
-	parts = append(parts, whole, title)
-	return parts
+	parts = append(parts, whole)
+	return append(parts, tab...)
 }
 
 // stripParts are the queue and the newest pictures.

@@ -55,6 +55,9 @@ func rest(st *Stream, d time.Duration) error {
 
 // streamStudio keeps the first page up to date.
 func (s *Server) streamStudio(w http.ResponseWriter, r *http.Request) error {
+	if asksForTab(r) {
+		return answerTab(w, s.stageTabParts(s.studio.Overview()))
+	}
 	overview := s.studio.WatchOverview()
 	defer overview.Close()
 	st, err := s.openStream(w, r)
@@ -74,6 +77,13 @@ func (s *Server) streamGeneration(w http.ResponseWriter, r *http.Request) error 
 	id, err := pathID(r)
 	if err != nil {
 		return err
+	}
+	if asksForTab(r) {
+		state, err := s.studio.State(r.Context(), id)
+		if err != nil {
+			return err
+		}
+		return answerTab(w, s.tabParts(state))
 	}
 	watch, err := s.studio.Watch(r.Context(), id)
 	if err != nil {

@@ -34,6 +34,7 @@ func (s *Server) showGeneration(w http.ResponseWriter, r *http.Request) error {
 	g := s.stateView(state)
 	page := s.page(r, "", tabTitle(g, pageName(g)))
 	page.Live = s.paths.Generation(g.ID)
+	page.Icon, page.Tab = g.Progress.Icon(), tabURL(g, page.Live)
 	if !g.Ended() {
 		page.Refresh = noscriptRefresh
 	}

@@ -27,6 +27,7 @@ func (s *Server) renderStudio(w http.ResponseWriter, r *http.Request, code int, 
 	view := views.StudioView{Stage: s.stageView(o), Strip: s.stripView(o), Composer: composer}
 	if view.Stage != nil {
 		page.Title = tabTitle(*view.Stage, "")
+		page.Icon, page.Tab = view.Stage.Progress.Icon(), tabURL(*view.Stage, page.Live)
 		*view.Stage = view.Stage.Still()
 	}
 	return render(w, r, code, views.StudioPage(page, view))
@@ -39,18 +40,6 @@ func (s *Server) stageView(o *studio.Overview) *views.Generation {
 	}
 	g := s.stateView(o.Stage)
 	return &g
-}
-
-// tabTitle says in the browser's tab how far a generation is; name follows, or stands alone when
-// it has ended.
-func tabTitle(g views.Generation, name string) string {
-	switch {
-	case !g.Progress.Live():
-		return name
-	case name == "":
-		return g.Progress.Tab()
-	}
-	return g.Progress.Tab() + " · " + name
 }
 
 // newComposer is the form as a visitor first meets it: with defaults, or with the settings of the

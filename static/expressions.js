@@ -88,6 +88,9 @@ $['_top']=true; document.querySelector('#fresh a')?.click()
     ["el,$,__action,evt|__action(\"get\",evt,el.dataset.url)", function (el,$,__action,evt) {
 __action("get",evt,el.dataset.url)
     }],
+    ["el,$,__action,evt|document.hidden && __action(\"get\",evt,el.dataset.url,{openWhenHidden:true})", function (el,$,__action,evt) {
+document.hidden && __action("get",evt,el.dataset.url,{openWhenHidden:true})
+    }],
     ["el,$,__action,evt|document.hidden || Date.now()-__action(\"peek\",evt,() => $['_seen'])>45000 && ($['_seen']=Date.now(), __action(\"get\",evt,el.dataset.url,{retry:'always',retryMaxWait:1500,retryMaxCount:Infinity,requestCancellation:'cleanup'}))", function (el,$,__action,evt) {
 document.hidden || Date.now()-__action("peek",evt,() => $['_seen'])>45000 && ($['_seen']=Date.now(), __action("get",evt,el.dataset.url,{retry:'always',retryMaxWait:1500,retryMaxCount:Infinity,requestCancellation:'cleanup'}))
     }],

@@ -62,6 +62,9 @@ func Open(datastar []byte) (*Files, error) {
 			return nil, err
 		}
 	}
+	if err := f.addProgressIcons(); err != nil {
+		return nil, err
+	}
 	if len(datastar) > 0 {
 		delete(f.byURL, f.URLName(Datastar))
 		if err := f.add(Datastar, datastar); err != nil {

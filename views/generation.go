@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"easel/static"
 )
 
 // Generation is one generation as the pages show it.
@@ -237,6 +239,14 @@ func (p Progress) Tab() string {
 	}
 	_, word := p.Badge()
 	return word
+}
+
+// Icon is the file of the tab's icon: a ring that fills while something runs, else empty.
+func (p Progress) Icon() string {
+	if p.Counts() {
+		return static.ProgressIcon(p.Percent)
+	}
+	return ""
 }
 
 // Ago is a time as people say it, relative to now.

@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"strings"
 	"testing"
 
 	"easel/comfy/simulator"
@@ -75,8 +76,14 @@ func TestHiddenPagesWakeUp(t *testing.T) {
 		{5, shown{Badge: "⚙️ Inferencing", Line: "Step 5 of 20", Steps: "25%"}},
 		{10, shown{Badge: "⚙️ Inferencing", Line: "Step 10 of 20", Steps: "50%"}},
 	} {
+		before := Eval[string](tab, `document.title`)
 		tab.hide(true)
 		s.afterStep(step.n)
+		// Not seen, the page has no stream; its title and its icon go on.
+		tab.Wait(`/^\d+% · Looked/.test(document.title) && document.title !== ` + quote(before))
+		if got := Eval[string](tab, `document.querySelector('link[rel=icon]').href`); !strings.Contains(got, "/static/progress-") {
+			t.Errorf("the icon of a tab that is not seen is %s", got)
+		}
 		tab.hide(false)
 		tab.waitProgress(step.want)
 		if Eval[bool](tab, `document.querySelector('.lost').checkVisibility()`) {
