@@ -286,7 +286,7 @@ func TestChangeBeforeTheHandover(t *testing.T) {
 
 // One that takes nothing is cut after WriteWait, and delays nobody. Its states are whole for as long as they come.
 func TestStuckReader(t *testing.T) {
-	r := newRig(t, 1, func(c *Config) { c.WriteWait, c.HeartbeatEvery = 50*time.Millisecond, 15*time.Millisecond })
+	r := newRig(t, 1, func(c *Config) { c.WriteWait, c.HeartbeatEvery = 2*time.Second, 15*time.Millisecond })
 	stuck, quick := r.open(0, 32<<10), r.open(0, 0)
 	quick.want("data: 0")
 	r.eventually("are both handed over", func() bool { return r.adopted.Load() == 2 })
