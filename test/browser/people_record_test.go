@@ -66,7 +66,7 @@ func whereTimeWent(t *testing.T, tab *Tab) {
 			t.Errorf("%s is not drawn: %q", part, drawn)
 		}
 	}
-	if n := Eval[int](tab, `[...document.querySelectorAll('#timeline svg .bar')].filter(e => e.getBoundingClientRect().width > 0).length`); n < len(drawn) {
+	if n := Eval[int](tab, `[...document.querySelectorAll('#timeline svg .stretch')].filter(e => e.getBoundingClientRect().width > 0).length`); n < len(drawn) {
 		t.Errorf("%d bars for %d parts", n, len(drawn))
 	}
 	if !Eval[bool](tab, `(([work, timeline, record]) => work.left === timeline.left && work.bottom < timeline.top && work.right < record.left && work.top === record.top)(
