@@ -203,7 +203,7 @@ func (t tally) phase() Phase {
 }
 
 // percent is done of planned. The last of them waits until no sampler is at work or to come: one
-// that is fed with a list is at its last step more than once.
+// that goes on at its last step is not over.
 func (t tally) percent(phase Phase) int {
 	switch {
 	case phase == PhaseComplete:

@@ -175,6 +175,7 @@ func (plan *Plan) tally(r *run, now bar) tally {
 		plan.addSampler(&t, r, now, i)
 	}
 	if len(plan.samplers) > 0 {
+		t.planned += plan.further(r, now)
 		return t
 	}
 	t.open = true // which bars are still to come is not known

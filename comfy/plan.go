@@ -24,6 +24,7 @@ type planNode struct {
 	sampler bool    // its progress counts as steps
 	steps   int     // of one pass of a sampler, as the graph has it
 	cost    float64 // of any other node, in sampler steps
+	listFed bool    // it runs once for each element of a list
 	users   []int   // the wanted nodes that link to it, into nodes
 }
 
@@ -38,6 +39,7 @@ func NewPlan(g workflow.Graph, info *workflow.ObjectInfo) Plan {
 	}
 	p.markOutputs(links, info)
 	p.markWanted(links)
+	p.markLists(g, info)
 	for i, n := range p.nodes {
 		if !n.wanted {
 			continue

@@ -41,7 +41,8 @@ type Progress struct {
 	Pass, Passes int // 1-based; 0 before the first
 
 	// Sampler steps done and planned over all passes of this prompt, cached ones left out. The
-	// first never goes back; the second follows what samplers announce.
+	// first never goes back; the second follows what samplers announce, and has another pass for each that
+	// is fed with a list: how long that is shows only at its end.
 	StepsDone, StepsPlanned int
 
 	Percent  int     // 0 to 100: StepsDone of StepsPlanned, rounded down, 100 only after the last sampler's node is over
