@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,8 +22,9 @@ func TestPushKey(t *testing.T) {
 		return string(key.PublicKey().Bytes())
 	}
 	one, another := Config{SecretKey: Key(strings.Repeat("k", minSecretKey))}, Config{DataDir: t.TempDir()}
-	if of(one) != of(one) || of(another) != of(another) || of(one) == of(another) {
-		t.Error("the keys are not those of the installations")
+	keys := []string{of(one), of(another)}
+	if again := []string{of(one), of(another)}; !slices.Equal(again, keys) || keys[0] == keys[1] {
+		t.Errorf("the keys %x, and then %x, are not those of the installations", keys, again)
 	}
 	for base, want := range map[string]string{"": "easel@example.com", "http://10.0.0.1": "easel@example.com", "https://pictures.example.org/easel": "https://pictures.example.org/easel"} {
 		c := Config{BaseURL: base}

@@ -75,7 +75,9 @@ func (d *Decoder) states(frame []byte) (Message, bool) {
 	}
 	s.at = len(d.begin)
 	common := d.update(&s)
-	if !s.byte('}') || !s.byte('}') || !s.end() {
+	s.byte('}') // of data
+	s.byte('}') // of the message
+	if !s.end() {
 		*d = Decoder{}
 		return Message{}, false
 	}

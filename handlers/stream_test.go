@@ -280,7 +280,7 @@ func TestTheWireIsTheSame(t *testing.T) {
 		text = regexp.MustCompile(`(?m)^(Date|X-Request-Id): .*\r\n`).ReplaceAllString(text, "")
 		text = regexp.MustCompile(`(?m)^id: [0-9a-z]+$`).ReplaceAllString(text, "id: x")
 		if handOver {
-			if n, err := conn.Read(make([]byte, 1)); err != io.EOF {
+			if n, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 				t.Errorf("behind the end came %d bytes, %v; want a connection in good order and closed", n, err)
 			}
 			text = strings.Replace(text, "Connection: close\r\n", "", 1)

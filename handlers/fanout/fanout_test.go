@@ -197,7 +197,7 @@ func (r *rig) open(topic, room int) *reader {
 // next reads an event, comments too. At the end of the body: io.EOF in good order, io.ErrUnexpectedEOF when it was cut.
 func (c *reader) next() (string, error) {
 	if c.body == nil {
-		res, err := http.ReadResponse(bufio.NewReader(c.conn), nil) //nolint:bodyclose // the test closes the connection
+		res, err := http.ReadResponse(bufio.NewReader(c.conn), nil)
 		if err != nil {
 			return "", err
 		}
@@ -242,10 +242,10 @@ func TestStates(t *testing.T) {
 	r.topics[0].set(4, 0, true)
 	for _, c := range []*reader{first, late} {
 		c.want("data: 4")
-		if _, err := c.next(); err != io.EOF {
+		if _, err := c.next(); !errors.Is(err, io.EOF) {
 			t.Errorf("behind the last state: %v, want the end in good order", err)
 		}
-		if n, err := c.conn.Read(make([]byte, 1)); err != io.EOF {
+		if n, err := c.conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("the connection gave %d bytes, %v, want its end", n, err)
 		}
 	}
@@ -306,7 +306,7 @@ func TestStuckReader(t *testing.T) {
 	for {
 		event, err := stuck.next()
 		if err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				t.Error("a stream that was cut ends as if it were whole")
 			}
 			break
@@ -336,7 +336,7 @@ func TestSlowReaderSkipsToTheLast(t *testing.T) {
 	var seen []int
 	for {
 		event, err := slow.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		var n int
@@ -397,7 +397,7 @@ func TestReadersLeave(t *testing.T) {
 	r.eventually("is it handed over", func() bool { return r.adopted.Load() == 5 })
 	r.topics[0].set(1, 0, true)
 	talks.want("data: 1") // what it said is ignored
-	if _, err := talks.next(); err != io.EOF {
+	if _, err := talks.next(); !errors.Is(err, io.EOF) {
 		t.Errorf("the end: %v", err)
 	}
 }
@@ -422,7 +422,7 @@ func TestEnd(t *testing.T) {
 	}
 	for {
 		if _, err := stuck.next(); err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				t.Error("a stream that was cut ends as if it were whole")
 			}
 			break
