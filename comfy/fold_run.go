@@ -195,8 +195,23 @@ func (plan *Plan) tally(r *run, now bar) tally {
 	return t
 }
 
-// addSampler adds node i, with the bars of all that it expanded into.
+// addSampler adds node i.
 func (plan *Plan) addSampler(t *tally, r *run, now bar, i int) {
+	s := r.status[i]
+	if s == cached || s == skipped {
+		return
+	}
+	g := plan.ofSampler(r, now, i)
+	t.done += g.done
+	t.planned += g.planned
+	t.begun += g.begun
+	t.passes += g.passes
+	t.heard = t.heard || g.begun > 0 || s == over
+	t.open = t.open || s != over
+}
+
+// ofSampler is the sum of node i, a sampler that is not cached, with the bars of all that it expanded into.
+func (plan *Plan) ofSampler(r *run, now bar, i int) tally {
 	n, s := &plan.nodes[i], r.status[i]
 	var g tally
 	own := false // the node itself has announced its steps, rather than what it expanded into
@@ -214,8 +229,6 @@ func (plan *Plan) addSampler(t *tally, r *run, now bar, i int) {
 	}
 	g.passes = g.begun
 	switch {
-	case s == cached || s == skipped:
-		return
 	case s == over && g.begun == 0 && r.gap: // its steps went by unheard
 		g.planned, g.begun, g.passes = n.steps, 1, 1
 	case s != over && !own && n.steps > g.planned:
@@ -225,12 +238,7 @@ func (plan *Plan) addSampler(t *tally, r *run, now bar, i int) {
 	if s == over { // also of a sampler that ended early: nothing of it is left
 		g.done = g.planned
 	}
-	t.done += g.done
-	t.planned += g.planned
-	t.begun += g.begun
-	t.passes += g.passes
-	t.heard = t.heard || g.begun > 0 || s == over
-	t.open = t.open || s != over
+	return g
 }
 
 // seal brings what is derived in r in line with its statuses; nothing is written into r afterwards.

@@ -26,6 +26,9 @@ type planNode struct {
 	cost    float64 // of any other node, in sampler steps
 	listFed bool    // it runs once for each element of a list
 	users   []int   // the wanted nodes that link to it, into nodes
+
+	pictures bool // latents or images go in or come out
+	loads    bool // it reads a model
 }
 
 // NewPlan reads g, as it will be sent. With info nil, or for classes that it lacks, samplers
@@ -79,6 +82,7 @@ func newPlanNode(g workflow.Graph, id string, info *workflow.ObjectInfo) planNod
 	node := g[id]
 	class, _ := info.Class(node.ClassType) // nil if not known
 	n := planNode{id: id, class: node.ClassType, title: node.Title(), sampler: isSampler(node, class)}
+	n.pictures, n.loads = n.sampler || class != nil && onPictures(class), class != nil && isLoader(class)
 	if n.title == "" && class != nil {
 		n.title = class.DisplayName
 	}
@@ -112,8 +116,8 @@ func priorCost(class *workflow.Class) float64 {
 	switch {
 	case class == nil:
 		return 1
-	case gives(class, "MODEL") && !takes(class, "MODEL"), gives(class, "CLIP") && !takes(class, "CLIP"):
-		return 6 // a loader
+	case isLoader(class):
+		return 6
 	case takes(class, "UPSCALE_MODEL"):
 		return 6
 	case takes(class, "VAE"):
@@ -122,6 +126,15 @@ func priorCost(class *workflow.Class) float64 {
 		return 1
 	}
 	return 0.1
+}
+
+func isLoader(class *workflow.Class) bool {
+	return gives(class, "MODEL") && !takes(class, "MODEL") || gives(class, "CLIP") && !takes(class, "CLIP")
+}
+
+// onPictures reports whether the size of a picture says something of a node's time.
+func onPictures(class *workflow.Class) bool {
+	return takes(class, "LATENT") || takes(class, "IMAGE") || gives(class, "LATENT") || gives(class, "IMAGE")
 }
 
 func takes(class *workflow.Class, kind string) bool {

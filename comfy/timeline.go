@@ -31,20 +31,11 @@ func (p *Progress) Timeline() []NodeTime {
 	}
 	var ran, reused []NodeTime
 	for i, s := range p.run.status {
-		n, t := &p.run.plan.nodes[i], p.run.times[i]
-		node := NodeTime{Node: n.id, Class: n.class, Title: n.title}
-		switch {
+		switch node := p.nodeTime(i); {
 		case s == cached:
 			node.Cached = true
 			reused = append(reused, node)
-		case t.start.known():
-			node.Start, node.End, node.Passes = t.start.since(), t.end.since(), p.passes(i)
-			if s == running {
-				node.End = 0 // it may have run before
-				if p.Phase.Ended() {
-					node.End = max(p.UpdatedAt.Sub(p.StartedAt), node.Start)
-				}
-			}
+		case p.run.times[i].start.known():
 			ran = append(ran, node)
 		}
 	}

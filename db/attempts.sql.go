@@ -239,6 +239,7 @@ func (q *Queries) AttemptFinalizing(ctx context.Context, arg AttemptFinalizingPa
 
 const attemptForJob = `-- name: AttemptForJob :one
 SELECT a.prompt_id, a.generation_id, a.image_index, a.state, a.result, a.server_id, s.url, s.enabled, a.calibration,
+       coalesce(extract(epoch FROM clock_timestamp() - a.finalizing_at), 0)::double precision AS waited_seconds,
        (SELECT count(*) FROM attempts past
         WHERE past.generation_id = a.generation_id AND past.image_index = a.image_index
           AND past.loss_reason = 'outputs_missing')::integer AS missing_before
@@ -256,6 +257,7 @@ type AttemptForJobRow struct {
 	URL           string
 	Enabled       bool
 	Calibration   []byte
+	WaitedSeconds float64
 	MissingBefore int32
 }
 
@@ -273,6 +275,7 @@ func (q *Queries) AttemptForJob(ctx context.Context, promptID uuid.UUID) (Attemp
 		&i.URL,
 		&i.Enabled,
 		&i.Calibration,
+		&i.WaitedSeconds,
 		&i.MissingBefore,
 	)
 	return i, err

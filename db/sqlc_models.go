@@ -194,6 +194,17 @@ type Setting struct {
 	UpdatedAt time.Time
 }
 
+type Timing struct {
+	Scope     string
+	Node      string
+	Part      string
+	Cold      bool
+	Mean      float64
+	Variance  float64
+	Count     int32
+	UpdatedAt time.Time
+}
+
 type User struct {
 	ID        uuid.UUID
 	Name      string

@@ -57,18 +57,21 @@ type outputJSON struct {
 
 // progressJSON is a progress event without its type.
 type progressJSON struct {
-	CurrentStep   int         `json:"currentStep"`
-	TotalSteps    int         `json:"totalSteps"`
-	Percentage    int         `json:"percentage"`
-	Status        string      `json:"status"`
-	Phase         comfy.Phase `json:"phase"`
-	Overall       int         `json:"overall"`
-	ETASeconds    *float64    `json:"etaSeconds"`
-	QueuePosition *int        `json:"queuePosition"`
-	ExpectedStart *string     `json:"expectedStart"`
-	ImageIndex    *int        `json:"imageIndex"`
-	TotalImages   int         `json:"totalImages"`
-	Node          *string     `json:"node"`
+	CurrentStep    int         `json:"currentStep"`
+	TotalSteps     int         `json:"totalSteps"`
+	Percentage     int         `json:"percentage"`
+	Status         string      `json:"status"`
+	Phase          comfy.Phase `json:"phase"`
+	Overall        int         `json:"overall"`
+	ETASeconds     *float64    `json:"etaSeconds"`
+	ETALowSeconds  *float64    `json:"etaLowSeconds"` // four of five end between these two
+	ETAHighSeconds *float64    `json:"etaHighSeconds"`
+	QueuePosition  *int        `json:"queuePosition"`
+	ExpectedStart  *string     `json:"expectedStart"`
+	ExpectedFinish *string     `json:"expectedFinish"`
+	ImageIndex     *int        `json:"imageIndex"`
+	TotalImages    int         `json:"totalImages"`
+	Node           *string     `json:"node"`
 }
 
 // newProgressJSON shows p; what is zero for "none" there is null here.
@@ -78,16 +81,23 @@ func newProgressJSON(p studio.Progress) progressJSON {
 		Phase: p.Phase, Overall: p.Overall, QueuePosition: known(p.QueuePosition), ImageIndex: known(p.ImageIndex),
 		TotalImages: p.TotalImages, Node: known(p.Node),
 	}
-	if !p.ExpectedStart.IsZero() {
-		start := timeText(p.ExpectedStart)
-		shown.ExpectedStart = &start
-	}
+	shown.ExpectedStart, shown.ExpectedFinish = momentText(p.ExpectedStart), momentText(p.ExpectedFinish)
 	if p.ETAKnown {
-		seconds := p.ETA.Round(100 * time.Millisecond).Seconds()
-		shown.ETASeconds = &seconds
+		shown.ETASeconds, shown.ETALowSeconds, shown.ETAHighSeconds = tenths(p.ETA), tenths(p.ETALow), tenths(p.ETAHigh)
 	}
 	return shown
 }
+
+// momentText is a time, or null for one that is not known.
+func momentText(t time.Time) *string {
+	if t.IsZero() {
+		return nil
+	}
+	return new(timeText(t))
+}
+
+// tenths are seconds, as exact as anybody can use.
+func tenths(d time.Duration) *float64 { return new(d.Round(100 * time.Millisecond).Seconds()) }
 
 // known is v, or null for a zero that says "none".
 func known[T comparable](v T) *T {

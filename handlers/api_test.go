@@ -121,7 +121,7 @@ func TestGenerationShape(t *testing.T) {
 		}},
 		"progress": map[string]any{
 			"currentStep": 0.0, "totalSteps": 0.0, "percentage": 0.0, "status": "Position 2 in the queue", "phase": "queued", "overall": 0.0,
-			"etaSeconds": nil, "queuePosition": 2.0, "expectedStart": nil, "imageIndex": nil, "totalImages": 1.0, "node": nil,
+			"etaSeconds": nil, "etaLowSeconds": nil, "etaHighSeconds": nil, "queuePosition": 2.0, "expectedStart": nil, "expectedFinish": nil, "imageIndex": nil, "totalImages": 1.0, "node": nil,
 		},
 		"retryOf": nil, "priority": "normal", "held": false, "cancelRequestedAt": nil, "createdAt": "2026-05-01T10:00:00.123456Z", "updatedAt": "2026-05-01T10:00:00.123456Z",
 	}

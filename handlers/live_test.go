@@ -405,7 +405,7 @@ func TestProgressViewInWords(t *testing.T) {
 	p := state.Progress
 	p.Passes, p.Reach, p.ReachIn, p.NodeTitle = 2, 24.5, 900*time.Millisecond, "Base sampler"
 	got := progressView(p)
-	if !got.Known || got.Percent != 20 || got.Reach != 24.5 || got.Pace != "1200" || got.ETA != "about 15 seconds left" ||
+	if !got.Known || got.Percent != 20 || got.Reach != 24.5 || got.Pace != "1200" || got.ETA != "~15 seconds remaining" ||
 		got.Steps != "25%" || got.Pass != "pass 1 of 2" || got.Node != "Base sampler" {
 		t.Errorf("sampling: %+v", got)
 	}

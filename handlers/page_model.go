@@ -127,7 +127,7 @@ func progressView(p studio.Progress) views.Progress {
 		_, shown.Line = shown.Badge()
 	}
 	if p.ETAKnown && !p.Phase.Ended() && !p.Cancelling {
-		shown.ETA = views.Left(p.ETA)
+		shown.ETA, shown.Between = views.Left(p.ETA), views.LeftBetween(p.ETALow, p.ETAHigh)
 	}
 	if p.TotalSteps > 0 && !p.Reused && p.Phase == comfy.PhaseInference {
 		shown.Steps = strconv.Itoa(p.Percentage) + "%"

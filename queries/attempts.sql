@@ -212,6 +212,7 @@ RETURNING g.rev, g.status, g.updated_at, image.status AS image_status;
 -- AttemptForJob is what the finalize job needs to know.
 -- name: AttemptForJob :one
 SELECT a.prompt_id, a.generation_id, a.image_index, a.state, a.result, a.server_id, s.url, s.enabled, a.calibration,
+       coalesce(extract(epoch FROM clock_timestamp() - a.finalizing_at), 0)::double precision AS waited_seconds,
        (SELECT count(*) FROM attempts past
         WHERE past.generation_id = a.generation_id AND past.image_index = a.image_index
           AND past.loss_reason = 'outputs_missing')::integer AS missing_before

@@ -2,6 +2,8 @@ package studio
 
 import (
 	"encoding/json"
+	"math"
+	"time"
 
 	"easel/comfy"
 )
@@ -11,6 +13,8 @@ import (
 // passed. It is the form of the column attempts.calibration.
 type Calibration struct {
 	Seconds float64                     `json:"seconds,omitempty"` // 0: it has not ended yet
+	Over    float64                     `json:"over"`              // when ComfyUI was done, in seconds since its start
+	Noted   float64                     `json:"noted"`             // when that was found in its history
 	Errors  PointErrors                 `json:"errors,omitzero"`   // over the whole run
 	Phases  map[comfy.Phase]PointErrors `json:"phases,omitempty"`  // of setup, inference and finishing, those that there were
 	First   *FirstETA                   `json:"first,omitempty"`   // nil: no end was ever foretold
@@ -45,9 +49,159 @@ type Sample struct {
 
 // readCalibration is that of an attempt that has ended; nil: there is none.
 func readCalibration(raw []byte) *Calibration {
+	c := parseCalibration(raw)
+	if c == nil || c.Seconds <= 0 {
+		return nil
+	}
+	return c
+}
+
+func parseCalibration(raw []byte) *Calibration {
 	var c Calibration
-	if len(raw) == 0 || json.Unmarshal(raw, &c) != nil || c.Seconds <= 0 {
+	if len(raw) == 0 || json.Unmarshal(raw, &c) != nil {
 		return nil
 	}
 	return &c
+}
+
+// store is the form of the column; nil: it cannot be written.
+func (c *Calibration) store() []byte {
+	raw, err := json.Marshal(c)
+	if c == nil || err != nil {
+		return nil
+	}
+	return raw
+}
+
+// conclude holds what was said against a run that took seconds. What was shown last is taken to have stood until
+// the end.
+func (c *Calibration) conclude(seconds float64) {
+	c.Seconds = max(seconds, c.Noted, shortestPart)
+	if c.First != nil {
+		c.First.Inside = c.First.Low <= c.Seconds && c.Seconds <= c.First.High
+	}
+	const moments = 400
+	c.Phases = make(map[comfy.Phase]PointErrors)
+	at, shown := 0, Sample{Phase: comfy.PhaseSetup}
+	for i := range moments {
+		truth := 100 * (float64(i) + 0.5) / moments
+		now := c.Seconds * truth / 100
+		for ; at < len(c.Samples) && c.Samples[at].At <= now; at++ {
+			shown = c.Samples[at]
+		}
+		if now >= c.Over {
+			shown.Phase = comfy.PhaseFinishing
+		}
+		e := c.Phases[shown.Phase]
+		e.add(shown, truth)
+		c.Phases[shown.Phase] = e
+		c.Errors.add(shown, truth)
+	}
+	for phase, e := range c.Phases {
+		c.Phases[phase] = e.mean(c.Seconds / moments)
+	}
+	c.Errors = c.Errors.mean(c.Seconds / moments)
+}
+
+// add sums up; Seconds counts the moments until mean makes a time of it.
+func (e *PointErrors) add(shown Sample, truth float64) {
+	e.Overall += math.Abs(float64(shown.Overall) - truth)
+	e.Nodes += math.Abs(float64(shown.Nodes) - truth)
+	e.Steps += math.Abs(float64(shown.Steps) - truth)
+	e.Seconds++
+}
+
+func (e *PointErrors) mean(each float64) PointErrors {
+	n := max(e.Seconds, 1)
+	return PointErrors{e.Overall / n, e.Nodes / n, e.Steps / n, e.Seconds * each}
+}
+
+// notes are what is kept of what is said of an attempt while it is followed. The hub's mu guards them.
+type notes struct {
+	samples []Sample
+	first   *FirstETA
+	every   float64 // least seconds between two samples: doubled when there are too many
+	last    outlook // what was foretold with the last message, and when
+	lastAt  float64
+}
+
+const (
+	mostSamples = 100
+	firstEvery  = 0.02
+)
+
+// add takes in what is shown of a prompt that is at work.
+func (n *notes) add(p *Progress, s *comfy.Progress, now time.Time) {
+	if !working(p.Phase) || s.StartedAt.IsZero() {
+		return
+	}
+	at := s.Elapsed(now).Seconds()
+	n.fill(at)
+	n.last, n.lastAt = p.outlook(at), at
+	if n.first == nil && p.ETAKnown {
+		n.first = &FirstETA{At: at, Low: at + p.ETALow.Seconds(), Mean: at + p.ETA.Seconds(), High: at + p.ETAHigh.Seconds()}
+	}
+	n.sample(Sample{At: at, Phase: p.Phase, Overall: p.Overall, Nodes: nodesDone(s), Steps: percent(s.StepsDone, s.StepsPlanned)})
+}
+
+// outlook is what p says, at seconds after ComfyUI's start.
+func (p *Progress) outlook(at float64) outlook {
+	if !p.ETAKnown || p.ETALow <= 0 {
+		return outlook{}
+	}
+	spread := math.Log(p.ETAHigh.Seconds()/p.ETALow.Seconds()) / (2 * inRange)
+	left := p.ETA.Seconds()
+	return outlook{Fraction: float64(p.Overall) / 100, Spent: at, Left: left, Variance: left * left * math.Expm1(spread*spread), Known: true}
+}
+
+// fill adds what a watcher has seen since the last message, for the number moves without one; so it is noted whether
+// anybody watched or not.
+func (n *notes) fill(at float64) {
+	const most = 20
+	if len(n.samples) == 0 || !n.last.Known {
+		return
+	}
+	pause := max((at-n.lastAt)/(most+1), moveAfter(100/(n.last.Spent+n.last.Left)).Seconds())
+	for t := n.lastAt + pause; t < at; t += pause {
+		shown := n.samples[len(n.samples)-1]
+		shown.At = t
+		shown.Overall = max(shown.Overall, min(int(100*n.last.after(time.Duration((t-n.lastAt)*float64(time.Second))).Fraction), 99))
+		n.sample(shown)
+	}
+}
+
+// conclude is the record of what was said, when ComfyUI was done at over and that was found at noted, seconds after its
+// start. What is shown until the end follows from what was foretold last.
+func (n *notes) conclude(over, noted float64) *Calibration {
+	n.fill(max(noted, n.lastAt+3*n.last.Left))
+	return &Calibration{Over: over, Noted: noted, First: n.first, Samples: n.samples}
+}
+
+func (n *notes) sample(s Sample) {
+	n.every = max(n.every, firstEvery)
+	if k := len(n.samples); k > 0 {
+		before := &n.samples[k-1]
+		s.Overall = max(s.Overall, before.Overall) // as it is shown: never back
+		if s.At-before.At < n.every && s.Phase == before.Phase {
+			return
+		}
+	}
+	n.samples = append(n.samples, s)
+	if len(n.samples) < mostSamples {
+		return
+	}
+	n.every *= 2
+	kept := n.samples[:0]
+	for i, s := range n.samples {
+		if i%2 == 0 {
+			kept = append(kept, s)
+		}
+	}
+	n.samples = kept
+}
+
+// nodesDone is a bar that takes every node for as long as any other.
+func nodesDone(s *comfy.Progress) int {
+	over, all := s.Nodes()
+	return percent(over, all)
 }

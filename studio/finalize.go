@@ -72,7 +72,7 @@ func (w *finalizer) Work(ctx context.Context, job *river.Job[finalizeArgs]) erro
 		return fmt.Errorf("read attempt: %w", err)
 	}
 	began := time.Now()
-	err = s.finalize(ctx, row)
+	err = s.finalize(ctx, row, began)
 	s.counters.FinalizeSeconds.Observe(time.Since(began))
 	switch {
 	case err == nil:
@@ -152,7 +152,7 @@ type fetched struct {
 }
 
 // finalize does the whole of one try.
-func (s *Studio) finalize(ctx context.Context, row db.AttemptForJobRow) error {
+func (s *Studio) finalize(ctx context.Context, row db.AttemptForJobRow, read time.Time) error {
 	var files []comfy.OutputFile
 	if err := json.Unmarshal(row.Result, &files); err != nil {
 		return fmt.Errorf("read result: %w", err)
@@ -186,7 +186,7 @@ func (s *Studio) finalize(ctx context.Context, row db.AttemptForJobRow) error {
 	if len(list) == 0 {
 		return errNoPicture
 	}
-	return s.keep(ctx, row, list, time.Since(began))
+	return s.keep(ctx, row, list, fetching{read, time.Since(began)})
 }
 
 // clientFor is the client of the server that has the files: its supervisor's, whose limits all
@@ -236,11 +236,17 @@ func (s *Studio) fetch(ctx context.Context, client *comfy.Client, file comfy.Out
 	return fetched{OutputFile: file, picture: seen, file: temp}, nil
 }
 
-// keep stores the files, which it took fetching to get here, and ends the image.
-func (s *Studio) keep(ctx context.Context, row db.AttemptForJobRow, list []fetched, fetching time.Duration) error {
+// fetching is how long it took to get the files, and when the row was read that named them.
+type fetching struct {
+	read time.Time
+	took time.Duration
+}
+
+// keep stores the files and ends the image.
+func (s *Studio) keep(ctx context.Context, row db.AttemptForJobRow, list []fetched, before fetching) error {
 	began := time.Now()
 	outputs := make([]Output, len(list))
-	arg := db.AttemptSucceedParams{Origin: s.config.Instance, PromptID: row.PromptID, FetchSeconds: fetching.Seconds()}
+	arg := db.AttemptSucceedParams{Origin: s.config.Instance, PromptID: row.PromptID, FetchSeconds: before.took.Seconds()}
 	for i, f := range list {
 		if _, err := f.file.Seek(0, io.SeekStart); err != nil {
 			return fmt.Errorf("read temporary file: %w", err)
@@ -270,6 +276,8 @@ func (s *Studio) keep(ctx context.Context, row db.AttemptForJobRow, list []fetch
 		arg.Colors = append(arg.Colors, f.Color)
 	}
 	arg.StoreSeconds = time.Since(began).Seconds()
+	calibration := concluded(&row, before.read)
+	arg.Calibration = calibration.store()
 	failpoint.Hit(failpoint.BeforeSucceed)
 	ended, err := s.refer(ctx, arg)
 	if errors.Is(err, db.ErrNotFound) {
@@ -280,9 +288,9 @@ func (s *Studio) keep(ctx context.Context, row db.AttemptForJobRow, list []fetch
 	}
 	failpoint.Hit(failpoint.AfterSucceed)
 	s.counters.ended(Status(ended.Status))
+	s.settled(&row, calibration)
 	s.logger.InfoContext(ctx, "image complete", "prompt_id", row.PromptID, "generation", row.GenerationID,
 		"image", row.ImageIndex, "files", len(outputs), "status", ended.Status)
-	s.hub.finished(row.PromptID.String(), time.Now()) // by our clock, as its start was
 	s.hub.change(row.GenerationID, ended.Rev, func(g *Generation) {
 		image := &g.Images[row.ImageIndex-1]
 		image.Status, image.AttemptState, image.ErrorMessage = Complete, attemptSucceeded, ""

@@ -140,7 +140,7 @@ func (f *follower) inspect(ctx context.Context) (over bool, next time.Duration, 
 	f.found()
 	if found.State == comfy.Running && f.missed.Swap(false) {
 		h.tracker.Resumed(f.promptID)
-		h.studio.hub.progressed(f.promptID, false, time.Now())
+		h.studio.hub.progressed(f.promptID)
 	}
 	var v verdict
 	f.life, v = decide(f.life, found, time.Now(), h.studio.timing)

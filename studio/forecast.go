@@ -1,10 +1,13 @@
 package studio
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
+
+	"easel/comfy"
 )
 
 // serve notes when a server last took an image of a user's; mu is held. Readings and changes may
@@ -21,30 +24,24 @@ func (h *hub) serve(g *Generation) {
 func (h *hub) arrange(now time.Time) {
 	live, turns := inOrder(h.records, h.served)
 	h.live, h.waiting = live, 0
-	ahead := make(map[*record]int, len(turns))
-	for _, t := range turns {
-		ahead[t.record] = t.ahead
-	}
-	f := h.foresee(live)
+	f := h.foresee(live, turns, now)
 	for i, r := range live {
-		at := place{held: r.generation.HeldAt != nil, paused: h.paused}
+		at := place{held: r.generation.HeldAt != nil, paused: h.paused, foretold: now}
 		if r.generation.Status == Pending && h.missing != nil {
 			at.missing = h.missing(r.generation.needs)
 		}
-		known := false
-		switch stage(&r.generation) {
-		case stageSubmitted:
-			at.wait, known = f.inside[r], h.pace.image > 0
-		case stageWaiting:
-			at.wait, known = f.start(ahead[r])
-			known = known && !h.paused
-		}
-		if s := stage(&r.generation); s == stageSubmitted || s == stageWaiting {
+		s := stage(&r.generation)
+		if s == stageSubmitted || s == stageWaiting {
 			h.waiting++
 			at.position = h.waiting
 		}
-		if known {
-			at.start = now.Add(at.wait)
+		if e, known := f.expected[r]; known && (s == stageSubmitted || !h.paused) {
+			at.more = e.end
+			if s == stageSubmitted || s == stageWaiting {
+				at.start = now.Add(inSeconds(e.start.mean))
+			} else {
+				at.more = e.end.since(e.inside)
+			}
 		}
 		r.place = at
 		if !r.placed.near(at, now) && (i < placedAtOnce || r.watchers > 0) {
@@ -62,51 +59,151 @@ func (at place) near(next place, now time.Time) bool {
 	return next.start.Sub(at.start).Abs() <= max(next.start.Sub(now)/10, 2*time.Second)
 }
 
-// forecast foretells when servers will be free for what waits. Each works at one prompt at a time,
-// and an image is taken to last as long as the last ones did on any of them.
+// forecast foretells when servers will be free for what waits. Each works at one prompt at a time, and takes the next
+// image of the queue when it is free.
 type forecast struct {
-	image  time.Duration
-	starts []time.Duration           // of the first images of the queue, until all servers are about level
-	free   []time.Duration           // when each server is free after these, soonest first
-	inside map[*record]time.Duration // until those begin that a server has in its own queue
+	lore     *lore
+	typical  map[kind]amount
+	servers  []freeing
+	expected map[*record]*expected
 }
 
-// mostStarts bounds how far servers are followed one by one that are busy for very different times.
-const mostStarts = 1000
+// freeing is when a server will have done what it has.
+type freeing struct {
+	id   uuid.UUID
+	free amount // from now on
+}
 
-// foresee looks at the servers that take work and at what is inside them; mu is held.
-func (h *hub) foresee(live []*record) forecast {
-	f := forecast{image: h.pace.image, inside: make(map[*record]time.Duration)}
-	if f.image <= 0 {
-		return f
-	}
-	busy := make(map[uuid.UUID]time.Duration)
-	for _, r := range live {
+// expected is what is foretold of one generation, in times from now on.
+type expected struct {
+	start  amount // of its first image
+	inside amount // the end of those of its images that are inside a server
+	end    amount // of the last
+}
+
+// since is what a has beyond b.
+func (a amount) since(b amount) amount {
+	return amount{max(a.mean-b.mean, 0), max(a.variance-b.variance, 0)}
+}
+
+// mostFollowed bounds how many images of the queue are given to servers one by one; those that follow come at the
+// pace of these.
+const mostFollowed = 2000
+
+// foresee looks at the servers that take work, at what is inside them and at what waits; mu is held.
+func (h *hub) foresee(live []*record, turns []turn, now time.Time) forecast {
+	f := forecast{lore: h.lore, typical: make(map[kind]amount), expected: make(map[*record]*expected)}
+	busy := make(map[uuid.UUID]amount)
+	for _, r := range live { // what runs comes before what only waits inside
 		for i := range r.generation.Images {
 			image := &r.generation.Images[i]
 			if image.Status != Generating {
 				continue
 			}
-			if _, found := f.inside[r]; !found {
-				f.inside[r] = busy[image.ServerID]
+			left, known := h.remaining(r, image, now)
+			if !known {
+				continue
 			}
-			busy[image.ServerID] += h.remaining(r, i)
+			begins := busy[image.ServerID]
+			ends := begins.plus(left)
+			busy[image.ServerID] = ends
+			f.note(r, begins, ends).inside = f.expected[r].end
 		}
 	}
-	for _, server := range h.servers {
-		if server.takesWork() {
-			f.free = append(f.free, busy[server.ID])
+	for i := range h.servers {
+		if server := &h.servers[i]; server.takesWork() {
+			f.servers = append(f.servers, freeing{server.ID, busy[server.ID]})
 		}
 	}
-	slices.Sort(f.free)
-	for last := len(f.free) - 1; last >= 0 && f.free[last]-f.free[0] > f.image && len(f.starts) < mostStarts; {
-		next := f.free[0]
-		f.starts = append(f.starts, next)
-		f.free = f.free[1:]
-		at, _ := slices.BinarySearch(f.free, next+f.image)
-		f.free = slices.Insert(f.free, at, next+f.image)
+	if len(f.servers) > 0 {
+		f.queue(turns)
 	}
 	return f
+}
+
+// note takes in when an image of r begins and ends.
+func (f *forecast) note(r *record, begins, ends amount) *expected {
+	e, ok := f.expected[r]
+	if !ok {
+		e = &expected{start: begins}
+		f.expected[r] = e
+	}
+	if ends.mean > e.end.mean {
+		e.end = ends
+	}
+	return e
+}
+
+// slot is one image of the queue.
+type slot struct {
+	turn *turn
+	at   int // images that are picked before it
+}
+
+// queue gives the images that wait to the servers, in the order in which they are picked.
+func (f *forecast) queue(turns []turn) {
+	slots := make([]slot, 0, min(len(turns), mostFollowed))
+	for i := range turns {
+		t := &turns[i]
+		for n := range pending(&t.generation) {
+			at := t.ahead + n*t.round
+			if at >= mostFollowed {
+				break
+			}
+			slots = append(slots, slot{t, at})
+		}
+	}
+	slices.SortStableFunc(slots, func(a, b slot) int { return cmp.Compare(a.at, b.at) })
+	var sum amount
+	for _, s := range slots {
+		next := f.soonest()
+		took, known := f.take(next.id, s.turn.record)
+		if !known {
+			return // nothing was learned yet
+		}
+		sum = sum.plus(took)
+		begins := next.free
+		next.free = begins.plus(took)
+		f.note(s.turn.record, begins, next.free)
+	}
+	if len(slots) == 0 {
+		return
+	}
+	level, pace := f.soonest().free, amount{sum.mean / float64(len(slots)), sum.variance / float64(len(slots))}
+	for i := range turns {
+		t := &turns[i]
+		n := pending(&t.generation)
+		if last := t.ahead + (n-1)*t.round; last >= mostFollowed {
+			after := func(at int) amount {
+				rounds := float64(max(at-mostFollowed, 0)) / float64(len(f.servers))
+				return level.plus(amount{pace.mean * rounds, pace.variance * rounds})
+			}
+			f.note(t.record, after(t.ahead), after(last).plus(pace))
+		}
+	}
+}
+
+// soonest is the server that is free first.
+func (f *forecast) soonest() *freeing {
+	first := &f.servers[0]
+	for i := range f.servers {
+		if f.servers[i].free.mean < first.free.mean {
+			first = &f.servers[i]
+		}
+	}
+	return first
+}
+
+// take is how long a server works at an image of r.
+func (f *forecast) take(server uuid.UUID, r *record) (amount, bool) {
+	k := r.kind
+	k.server = server
+	took, asked := f.typical[k]
+	if !asked {
+		took, _ = f.lore.typical(k)
+		f.typical[k] = took
+	}
+	return took, took.mean > 0
 }
 
 // takesWork reports whether something new may be sent to a server.
@@ -119,24 +216,75 @@ func (s *Server) takesWork() bool {
 }
 
 // remaining is how long a server still has with an image that is inside it; mu is held.
-func (h *hub) remaining(r *record, image int) time.Duration {
-	if state, ok := r.states.latest.Load().(*State); ok && image < len(state.Images) {
-		if p := state.Images[image].Progress; p.ETAKnown {
-			return p.ETA
+func (h *hub) remaining(r *record, image *Image, now time.Time) (amount, bool) {
+	if s, ok := h.snapshot(image.PromptID); ok {
+		if o := h.outlook(r, image, &s, now); o.Known {
+			return o.left(), true
 		}
 	}
-	return h.pace.image
+	return h.lore.typical(r.kind.on(image.ServerID))
 }
 
-// start is when an image begins that so many others go before; ok is false while nothing is known
-// of how long images take, and without a server.
-func (f *forecast) start(ahead int) (wait time.Duration, ok bool) {
-	switch {
-	case len(f.free) == 0 || f.image <= 0:
-		return 0, false
-	case ahead < len(f.starts):
-		return f.starts[ahead], true
+// sight is what the progress of a generation is made from; mu is held.
+func (h *hub) sight(r *record, now time.Time) sight {
+	see := sight{
+		heard: h.snapshot, place: r.place, now: now,
+		outlook: func(image *Image, s *comfy.Progress) outlook { return h.outlook(r, image, s, now) },
 	}
-	ahead -= len(f.starts)
-	return f.free[ahead%len(f.free)] + time.Duration(ahead/len(f.free))*f.image, true
+	if pending(&r.generation) > 0 {
+		see.another, _ = h.lore.typical(r.kind.on(workplace(&r.generation)))
+	}
+	return see
+}
+
+// workplace is a server that works or has worked at a generation; zero: none has.
+func workplace(g *Generation) uuid.UUID {
+	for i := range g.Images {
+		if id := g.Images[i].ServerID; id != uuid.Nil {
+			return id
+		}
+	}
+	return uuid.Nil
+}
+
+// outlook is what is foretold of an image at work: by those who follow it, or here if that is us; mu is held.
+func (h *hub) outlook(r *record, image *Image, s *comfy.Progress, now time.Time) outlook {
+	if t, elsewhere := h.tracked[image.PromptID].source.(*told); elsewhere {
+		o := t.outlook.after(now.Sub(t.at))
+		if !o.Known {
+			o.Fraction = s.Fraction
+		}
+		return o
+	}
+	spent := s.Elapsed(now)
+	if image.StartedAt != nil && !s.Whole() { // we were not there when it began
+		spent = max(spent, now.Sub(*image.StartedAt))
+	}
+	stored := time.Duration(-1)
+	switch {
+	case s.Ended:
+		stored = max(now.Sub(s.UpdatedAt), 0)
+	case image.AttemptState == attemptFinalizing:
+		stored = 0
+	}
+	return h.lore.outlookOf(r.kind.on(image.ServerID), s, spent, stored, now)
+}
+
+// kindOf is what a generation's images have in common.
+func kindOf(g *Generation) kind {
+	k := kind{workflow: g.Workflow}
+	k.model, _ = g.Settings.Text("model")
+	if steps, ok := g.Settings.Int("steps"); ok {
+		k.steps = within(int(steps), mostSteps)
+	}
+	if len(g.Images) > 0 {
+		k.width, k.height = g.Images[0].Width, g.Images[0].Height
+	}
+	return k
+}
+
+// on is the kind on a server.
+func (k kind) on(server uuid.UUID) kind {
+	k.server = server
+	return k
 }

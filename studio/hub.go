@@ -18,9 +18,11 @@ type hub struct {
 	every  time.Duration // least time between two states of mere progress
 	load   func(context.Context, []uuid.UUID) ([]Generation, error)
 	logger *slog.Logger
+	lore   *lore
 
 	// Set before run; none of them waits.
 	missing    func(needs []string) string                // says what no server has; set before run
+	over       func()                                     // somebody else's generation has ended
 	reloaded   func(uuid.UUID)                            // somebody else's change was taken in
 	refill     func(context.Context) error                // reads the newest pictures
 	announce   func(kind string, id uuid.UUID, rev int64) // a change was stored here; mu is held
@@ -49,7 +51,6 @@ type hub struct {
 	push     bool   // browsers may want to be told of ends
 	ended    *State // the last that ended, with pictures or without
 	servers  []Server
-	pace     pace
 	rev      uint64
 	made     time.Time     // of the present overview
 	rest     time.Duration // until the next, so that a long one takes no more than its share
@@ -59,11 +60,13 @@ type hub struct {
 // record is one generation in memory.
 type record struct {
 	generation Generation
+	kind       kind // of its images, without the server
 	states     topic[*State]
 	watchers   int
 	place      place
 	placed     place // as its state shows it
 	published  time.Time
+	looked     time.Time // when it was looked at last for what time alone has changed
 }
 
 func (r *record) state() *State { return r.states.latest.Load().(*State) } // only states are stored
@@ -73,7 +76,7 @@ type tracked struct {
 	generation uuid.UUID
 	image      int
 	source     source
-	stepped    time.Time // when its last sampler step was seen
+	notes      *notes // of what is said of it
 }
 
 // recentPictures is how many ended generations the overview shows.
@@ -81,7 +84,7 @@ const recentPictures = 12
 
 func newHub(every time.Duration, load func(context.Context, []uuid.UUID) ([]Generation, error), logger *slog.Logger) *hub {
 	return &hub{
-		every: every, load: load, logger: logger,
+		every: every, load: load, logger: logger, lore: &lore{},
 		wake:    make(chan struct{}, 1),
 		reread:  make(chan struct{}, 1),
 		outbox:  make(chan struct{}, 1),
@@ -92,6 +95,7 @@ func newHub(every time.Duration, load func(context.Context, []uuid.UUID) ([]Gene
 		watched: make(map[*record]struct{}),
 		served:  make(map[uuid.UUID]time.Time),
 
+		over:       func() {},
 		reloaded:   func(uuid.UUID) {},
 		refill:     func(context.Context) error { return nil },
 		announce:   func(string, uuid.UUID, int64) {},
@@ -115,12 +119,15 @@ func (h *hub) put(g Generation) {
 	} else {
 		r.generation = g
 	}
+	if g.Status.Ended() {
+		h.over()
+	}
 	h.changed(r)
 }
 
 // add makes a record for g; mu is held.
 func (h *hub) add(g Generation) *record {
-	r := &record{generation: g}
+	r := &record{generation: g, kind: kindOf(&g)}
 	if g.Status == Pending {
 		h.waiting++
 		r.place.position = h.waiting // until the order is made anew, which run does at once
@@ -274,7 +281,7 @@ func (h *hub) shows(id uuid.UUID) bool {
 func (h *hub) follow(promptID string, generation uuid.UUID, image int, from source) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.tracked[promptID] = tracked{generation: generation, image: image, source: from}
+	h.tracked[promptID] = tracked{generation: generation, image: image, source: from, notes: new(notes)}
 }
 
 // unfollow ends that, when an attempt gave nothing. After a success the progress stays until the
@@ -288,18 +295,14 @@ func (h *hub) unfollow(promptID string) {
 	}
 }
 
-// progressed notes that a tracker knows something new of a prompt; step: a sampler has moved. It is
-// called by the readers of sockets and never waits.
-func (h *hub) progressed(promptID string, step bool, at time.Time) {
+// progressed notes that a tracker knows something new of a prompt. It is called by the readers of sockets and never
+// waits.
+func (h *hub) progressed(promptID string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	t, ok := h.tracked[promptID]
 	if !ok {
 		return
-	}
-	if step {
-		t.stepped = at
-		h.tracked[promptID] = t
 	}
 	h.touch(t.generation)
 	h.moving(promptID)
@@ -341,23 +344,4 @@ func (h *hub) setRecent(states []*State) {
 	}
 	h.moved = true
 	ring(h.wake)
-}
-
-// finished learns from an image that is complete how long such things take.
-func (h *hub) finished(promptID string, at time.Time) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	t, ok := h.tracked[promptID]
-	if !ok {
-		return
-	}
-	s, ok := t.source.Snapshot(promptID)
-	if !ok || s.StartedAt.IsZero() {
-		return
-	}
-	var finish time.Duration
-	if !t.stepped.IsZero() {
-		finish = at.Sub(t.stepped)
-	}
-	h.pace = h.pace.learn(at.Sub(s.StartedAt), finish)
 }

@@ -68,6 +68,7 @@ func (h *hub) watch(id uuid.UUID, g *Generation) (w *Watch[*State], ok bool) {
 	}
 	if r.watchers++; r.watchers == 1 {
 		h.watched[r] = struct{}{}
+		ring(h.wake) // time passes for it from now on
 		h.showPlace(r)
 		h.interested()
 	}
@@ -90,6 +91,30 @@ func (h *hub) snapshot(promptID string) (comfy.Progress, bool) {
 		return comfy.Progress{}, false
 	}
 	return t.source.Snapshot(promptID)
+}
+
+// kind is what the images of a generation in memory have in common.
+func (h *hub) kind(id uuid.UUID) (kind, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r, ok := h.records[id]
+	if !ok {
+		return kind{}, false
+	}
+	return r.kind, true
+}
+
+// calibration is what is kept of what was said of a prompt that is followed here and that ComfyUI is done with;
+// nil: not enough of it was heard.
+func (h *hub) calibration(promptID string, now time.Time) []byte {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s, ok := h.snapshot(promptID)
+	t := h.tracked[promptID]
+	if !ok || !s.Whole() || s.Reused || len(t.notes.samples) == 0 {
+		return nil
+	}
+	return t.notes.conclude(s.Elapsed(s.UpdatedAt).Seconds(), s.Elapsed(now).Seconds()).store()
 }
 
 // heard is what is known here of a prompt that is at work or has just ended.

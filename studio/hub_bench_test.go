@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"easel/comfy"
 )
 
 // crowdedHub is a hub with as many generations that wait, of a hundred users, and somebody who looks at all of them.
@@ -35,7 +37,8 @@ func crowdedHub(b *testing.B, waiting int) (*hub, []uuid.UUID) {
 		}
 		h.put(stored[ids[i]].clone())
 	}
-	h.pace.image = 5 * time.Second
+	h.lore.teach(kind{}, &comfy.Work{}, partRest, false, 5*time.Second)
+	h.servers = []Server{{ID: uuid.New(), State: ServerUp}}
 	w := h.overview.watch(nil)
 	b.Cleanup(w.Close)
 	h.refresh()

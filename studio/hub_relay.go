@@ -61,6 +61,7 @@ func (h *hub) ours(prompts []string) []relayed {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	list := make([]relayed, 0, len(prompts))
+	now := time.Now()
 	for _, promptID := range prompts {
 		t, ok := h.tracked[promptID]
 		if !ok {
@@ -70,10 +71,19 @@ func (h *hub) ours(prompts []string) []relayed {
 			continue
 		}
 		if p, ok := t.source.Snapshot(promptID); ok {
-			list = append(list, relayed{Generation: t.generation, Image: t.image, Progress: p})
+			list = append(list, relayed{Generation: t.generation, Image: t.image, Progress: p, Outlook: h.tell(t, &p, now)})
 		}
 	}
 	return list
+}
+
+// tell is what others are told of how long a prompt takes; mu is held.
+func (h *hub) tell(t tracked, p *comfy.Progress, now time.Time) outlook {
+	r, ok := h.records[t.generation]
+	if !ok || t.image < 1 || t.image > len(r.generation.Images) {
+		return outlook{}
+	}
+	return h.outlook(r, &r.generation.Images[t.image-1], p, now)
 }
 
 // relayed takes in how prompts are that are followed elsewhere. Those that are followed here are known better.
@@ -87,12 +97,8 @@ func (h *hub) relayed(list []relayed, at time.Time) {
 			continue
 		}
 		p.Progress.Preview = t.progress.Preview
-		stepped := h.tracked[p.Progress.PromptID].stepped
-		if !known || p.Progress.StepsDone != t.progress.StepsDone {
-			stepped = at
-		}
-		t.progress = p.Progress
-		h.tracked[p.Progress.PromptID] = tracked{generation: p.Generation, image: p.Image, source: t, stepped: stepped}
+		t.progress, t.outlook, t.at = p.Progress, p.Outlook, at
+		h.tracked[p.Progress.PromptID] = tracked{generation: p.Generation, image: p.Image, source: t, notes: new(notes)}
 		h.touch(p.Generation)
 	}
 }
@@ -158,6 +164,7 @@ func (h *hub) followedElsewhere(id uuid.UUID, image int) bool {
 func (h *hub) letGo(tracker source) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	now := time.Now()
 	for promptID, t := range h.tracked {
 		if t.source != tracker {
 			continue
@@ -166,7 +173,7 @@ func (h *hub) letGo(tracker source) {
 		if !ok {
 			p = comfy.Progress{PromptID: promptID}
 		}
-		t.source = &told{progress: p}
+		t.source = &told{progress: p, outlook: h.tell(t, &p, now), at: now}
 		h.tracked[promptID] = t
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"easel/comfy"
+	"easel/comfy/workflow"
 )
 
 // Changes that arrive in another order than they were stored in end as the database has them,
@@ -151,7 +152,7 @@ func TestStepsAreShownWhileTheDatabaseIsSlow(t *testing.T) {
 
 		began := time.Now()
 		tracker.Expect("p", comfy.NewPlan(nil, nil))
-		h.progressed("p", true, began)
+		h.progressed("p")
 		<-w.Changed()
 		if took := time.Since(began); took > 2*gather {
 			t.Errorf("a step was shown after %v", took)
@@ -159,6 +160,58 @@ func TestStepsAreShownWhileTheDatabaseIsSlow(t *testing.T) {
 		<-readings // of the bubble's clock: after a failure it is tried again
 		if took := time.Since(began); took < loadTimeout || took > loadTimeout+2*reloadAfter {
 			t.Errorf("read again after %v", took)
+		}
+		stop()
+		synctest.Wait()
+	})
+}
+
+// A loader says nothing for a minute: what somebody looks at moves all the same, slower and slower when it is late, and
+// what nobody looks at costs nothing.
+func TestTimeMovesWhatIsWatched(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		h := newHub(25*time.Millisecond, nil, slog.New(slog.DiscardHandler))
+		h.refresh()
+		graph := workflow.Graph{"4": {ClassType: "Loader"}}
+		tracker := comfy.NewTracker()
+		run := func(id string) Generation {
+			g := Generation{ID: uuid.New(), Status: Generating, Rev: 1, Images: []Image{{Index: 1, Status: Generating, AttemptState: attemptRunning, PromptID: id}}}
+			h.lore.teach(kindOf(&g), &comfy.Work{NodeTime: comfy.NodeTime{Node: "4", Class: "Loader"}}, partWhole, false, time.Minute)
+			h.put(g)
+			h.follow(id, g.ID, 1, tracker)
+			tracker.Expect(id, comfy.NewPlan(graph, nil))
+			tracker.Apply(comfy.Message{Type: comfy.TypeExecutionStart, PromptID: id}, time.Now())
+			tracker.Apply(comfy.Message{Type: comfy.TypeExecuting, PromptID: id, Node: "4"}, time.Now())
+			h.progressed(id)
+			return g
+		}
+		watched, alone := run("watched"), run("alone")
+		w, _ := h.watch(watched.ID, nil)
+		defer w.Close()
+		go func() { _ = h.run(ctx) }()
+		states, last := 0, 0
+		for end := time.After(2 * time.Minute); ; {
+			select {
+			case <-w.Changed():
+				states++
+				p := w.Latest().Progress
+				if p.Overall < last || p.Overall > 99 || states > 2 && !p.ETAKnown {
+					t.Errorf("after %d %%: %+v", last, p)
+				}
+				last = p.Overall
+				continue
+			case <-end:
+			}
+			break
+		}
+		if last < 60 || states < 40 || states > 150 {
+			t.Errorf("a loader of a minute is at %d %% after two, with %d states", last, states)
+		}
+		if s, _ := h.state(alone.ID); s.Rev > 3 {
+			t.Errorf("what nobody watches had %d states", s.Rev)
 		}
 		stop()
 		synctest.Wait()

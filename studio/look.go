@@ -30,8 +30,7 @@ func (s *Studio) State(ctx context.Context, id uuid.UUID) (*State, error) {
 // stateOf is the state of a generation that nobody follows.
 func stateOf(g *Generation) *State {
 	state := &State{Generation: *g, Rev: 1}
-	nothing := func(string) (comfy.Progress, bool) { return comfy.Progress{}, false }
-	state.Progress, state.Images = progressOf(g, nil, nothing, place{}, pace{})
+	state.Progress, state.Images = progressOf(g, nil, unheard(place{}))
 	return state
 }
 

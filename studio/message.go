@@ -61,6 +61,7 @@ type relayed struct {
 	Generation uuid.UUID      `json:"generation"`
 	Image      int            `json:"image"`
 	Progress   comfy.Progress `json:"progress"` // without its preview
+	Outlook    outlook        `json:"outlook,omitzero"`
 }
 
 // relayedPreview announces a preview.

@@ -8,32 +8,40 @@ import (
 	"easel/comfy"
 )
 
+// sight is what a progress is made from besides the record of the generation.
+type sight struct {
+	heard   func(promptID string) (comfy.Progress, bool) // what a tracker knows
+	outlook func(*Image, *comfy.Progress) outlook        // of an image at work; nil: nothing is foretold
+	another amount                                       // an image of it that has not begun; 0: not known
+	place   place
+	now     time.Time
+}
+
+// unheard is the sight of a generation that nobody follows.
+func unheard(at place) sight {
+	return sight{heard: func(string) (comfy.Progress, bool) { return comfy.Progress{}, false }, place: at}
+}
+
 // progressOf folds what the database and the trackers know of a generation into the numbers and
 // words that people see: those of the whole, and those of each image. Nothing in them ever goes
 // back from prev, the state before (nil: none), not even when an image has to be made again.
-//
-// at is the generation's place in the queue; snapshot tells what a tracker knows of a prompt_id.
-func progressOf(g *Generation, prev *State, snapshot func(string) (comfy.Progress, bool), at place, learned pace,
-) (whole Progress, images []ImageProgress) {
+func progressOf(g *Generation, prev *State, see sight) (whole Progress, images []ImageProgress) {
+	at := see.place
 	images = make([]ImageProgress, len(g.Images))
-	fractions := make([]float64, len(g.Images))
+	outlooks := make([]outlook, len(g.Images))
 	active := -1 // the image at work
 	for i := range g.Images {
 		image := &g.Images[i]
-		s, tracked := comfy.Progress{}, false
-		if image.Status == Generating {
-			s, tracked = snapshot(image.PromptID)
-		}
-		p, fraction := imageProgress(g, image, s, tracked, at, learned)
+		p, o := imageProgress(g, image, see)
 		if prev != nil {
 			p.neverBack(prev.Images[i].Progress)
 		}
-		images[i], fractions[i] = ImageProgress{Index: image.Index, Progress: p}, fraction
+		images[i], outlooks[i] = ImageProgress{Index: image.Index, Progress: p}, o
 		if image.Status == Generating && working(p.Phase) && (active < 0 || before(p.Phase, images[active].Phase)) {
 			active = i
 		}
 	}
-	whole = sum(g, images, fractions)
+	whole = sum(g, images, outlooks)
 	switch {
 	case g.Status.Ended():
 		whole.end(g)
@@ -46,7 +54,7 @@ func progressOf(g *Generation, prev *State, snapshot func(string) (comfy.Progres
 		whole.Retry = firstRetry(images)
 	}
 	whole.Cancelling = g.CancelRequestedAt != nil && !g.Status.Ended()
-	whole.expect(g, images, at, learned)
+	whole.expect(g, outlooks, see)
 	if prev != nil {
 		whole.neverBack(prev.Progress)
 	}
@@ -63,8 +71,7 @@ func progressOf(g *Generation, prev *State, snapshot func(string) (comfy.Progres
 // RecordProgress is what the record of a generation alone says of its progress: all there is to
 // say once it has ended.
 func RecordProgress(g *Generation) Progress {
-	unheard := func(string) (comfy.Progress, bool) { return comfy.Progress{}, false }
-	whole, _ := progressOf(g, nil, unheard, place{held: g.HeldAt != nil}, pace{})
+	whole, _ := progressOf(g, nil, unheard(place{held: g.HeldAt != nil}))
 	return whole
 }
 
@@ -85,9 +92,8 @@ func anyEnded(g *Generation) bool {
 	return false
 }
 
-// imageProgress is the progress of one image, and how much of its time has passed, 0 to 1.
-func imageProgress(g *Generation, image *Image, s comfy.Progress, tracked bool, at place, learned pace,
-) (p Progress, fraction float64) {
+// imageProgress is the progress of one image, and what is foretold of it.
+func imageProgress(g *Generation, image *Image, see sight) (p Progress, o outlook) {
 	p = Progress{ImageIndex: image.Index, TotalImages: len(g.Images)}
 	p.Cancelling = g.CancelRequestedAt != nil && !image.Status.Ended()
 	switch image.Status {
@@ -95,26 +101,32 @@ func imageProgress(g *Generation, image *Image, s comfy.Progress, tracked bool, 
 		p.Phase, p.Status = comfy.PhaseComplete, "Complete"
 		p.CurrentStep, p.TotalSteps = image.StepsDone, image.StepsPlanned
 		p.Percentage, p.Overall, p.Reused = 100, 100, image.Reused
-		return p, 1
+		return p, outlook{Fraction: 1, Spent: took(image), Known: true}
 	case Failed, Cancelled:
 		p.Phase, p.Status = image.Status.Phase(), wordOf(image.Status)
 		p.CurrentStep, p.TotalSteps = image.StepsDone, image.StepsPlanned
 		p.Percentage = percent(p.CurrentStep, p.TotalSteps)
-		return p, 1
+		return p, outlook{Fraction: 1, Spent: took(image), Known: true}
 	case Pending:
-		p.queue(at)
+		p.queue(see.place)
 		p.Retry = image.RetryReason
-		return p, 0
+		return p, outlook{Left: see.another.mean, Variance: see.another.variance, Known: see.another.mean > 0}
 	}
+	s, tracked := see.heard(image.PromptID)
 	p.Phase = phaseOfAttempt(image.AttemptState, s.Phase)
 	p.Retry = image.RetryReason
 	if tracked {
-		p.take(&s, learned)
+		o.Fraction = s.Fraction
+		if see.outlook != nil {
+			o = see.outlook(image, &s)
+		}
+		p.take(&s)
+		p.foretell(o, see.now)
 	}
 	kept := p.atLeast(image)
 	switch p.Phase {
 	case comfy.PhaseQueued:
-		p.queue(at)
+		p.queue(see.place)
 	case comfy.PhaseFinishing:
 		p.Status = finishing(&s, image.AttemptState)
 	default:
@@ -126,7 +138,16 @@ func imageProgress(g *Generation, image *Image, s comfy.Progress, tracked bool, 
 	if p.Cancelling {
 		p.Status = "Cancelling"
 	}
-	return p, max(s.Fraction, float64(p.Overall)/100)
+	o.Fraction = max(o.Fraction, float64(p.Overall)/100)
+	return p, o
+}
+
+// took is how long an image was at work that has ended, in seconds.
+func took(image *Image) float64 {
+	if image.StartedAt == nil || image.FinishedAt == nil {
+		return 0
+	}
+	return max(image.FinishedAt.Sub(*image.StartedAt).Seconds(), 0)
 }
 
 // atLeast holds p to what was kept of a prompt that runs, which is more than a tracker knows that
@@ -156,28 +177,34 @@ func phaseOfAttempt(state string, heard comfy.Phase) comfy.Phase {
 }
 
 // take fills in what a tracker knows.
-func (p *Progress) take(s *comfy.Progress, learned pace) {
+func (p *Progress) take(s *comfy.Progress) {
 	p.CurrentStep, p.TotalSteps, p.Percentage = s.StepsDone, s.StepsPlanned, s.Percent
-	p.Overall = min(int(s.Fraction*100), 99)
 	p.Pass, p.Passes = s.Pass, s.Passes
 	p.Node, p.NodeTitle = s.Node, s.NodeTitle
 	p.StepTime, p.Reused = s.StepTime, s.Reused
 	if s.Preview != nil {
 		p.PreviewRev, p.PreviewImage = s.Preview.Rev, p.ImageIndex
 	}
-	switch {
-	case p.Phase == comfy.PhaseInference && s.StepTime > 0:
-		p.ETA = time.Duration(max(s.StepsPlanned-s.StepsDone, 0))*s.StepTime + learned.finishing(s.StepTime)
-		p.ETAKnown = true
-	case p.Phase == comfy.PhaseFinishing && learned.finish > 0:
-		p.ETA, p.ETAKnown = learned.finish, true
-	case p.Phase == comfy.PhaseSetup && learned.image > 0:
-		p.ETA, p.ETAKnown = learned.image, true
+}
+
+// foretell fills in what is foretold of an image at work.
+func (p *Progress) foretell(o outlook, now time.Time) {
+	p.Overall = min(int(o.Fraction*100), 99)
+	if o.Known && o.Left > 0 && working(p.Phase) {
+		p.remain(o.left(), now)
+		p.Pace = 100 / max(o.Spent+o.Left, shortestPart)
 	}
 }
 
+// remain fills in how long it still takes.
+func (p *Progress) remain(left amount, now time.Time) {
+	p.ETA, p.ETAKnown = inSeconds(left.mean), true
+	p.ExpectedFinish = now.Add(p.ETA)
+	p.ETALow, p.ETAHigh = left.between()
+}
+
 // sum adds up the images: steps over all of them, and the share of the time.
-func sum(g *Generation, images []ImageProgress, fractions []float64) Progress {
+func sum(g *Generation, images []ImageProgress, outlooks []outlook) Progress {
 	p := Progress{TotalImages: len(images)}
 	if len(images) == 0 {
 		return p
@@ -186,7 +213,7 @@ func sum(g *Generation, images []ImageProgress, fractions []float64) Progress {
 	for i := range images {
 		planned = max(planned, images[i].TotalSteps)
 	}
-	over, share := 0, 0.0
+	over := 0
 	for i := range images {
 		p.CurrentStep += images[i].CurrentStep
 		if images[i].TotalSteps > 0 {
@@ -197,7 +224,6 @@ func sum(g *Generation, images []ImageProgress, fractions []float64) Progress {
 		if images[i].Percentage == 100 {
 			over++
 		}
-		share += fractions[i]
 		if images[i].PreviewRev > 0 {
 			p.PreviewRev, p.PreviewImage = images[i].PreviewRev, images[i].PreviewImage
 		}
@@ -213,8 +239,25 @@ func sum(g *Generation, images []ImageProgress, fractions []float64) Progress {
 		}
 		p.Percentage = min(p.Percentage/len(images), 99)
 	}
-	p.Overall = min(int(share/float64(len(images))*100), 99)
+	p.Overall = min(int(together(outlooks)*100), 99)
 	return p
+}
+
+// together is how much of the time of several images has passed: each counts by how long it takes, or, while that is
+// not known of all, as much as any other.
+func together(outlooks []outlook) float64 {
+	spent, all, share, known := 0.0, 0.0, 0.0, true
+	for _, o := range outlooks {
+		whole := o.Spent + o.Left
+		spent += o.Fraction * whole
+		all += whole
+		share += o.Fraction
+		known = known && o.Known
+	}
+	if known && all > 0 {
+		return spent / all
+	}
+	return share / float64(len(outlooks))
 }
 
 // end says how the generation ended.
@@ -241,6 +284,7 @@ func (p *Progress) takeWords(image *Progress) {
 	p.Pass, p.Passes = image.Pass, image.Passes
 	p.Node, p.NodeTitle = image.Node, image.NodeTitle
 	p.StepTime, p.Reused, p.Retry = image.StepTime, image.Reused, image.Retry
+	p.Pace = image.Pace / float64(max(p.TotalImages, 1))
 	p.ExpectedStart = image.ExpectedStart
 	if image.PreviewRev > 0 {
 		p.PreviewRev, p.PreviewImage = image.PreviewRev, image.PreviewImage
@@ -257,35 +301,40 @@ func firstRetry(images []ImageProgress) string {
 	return ""
 }
 
-// expect foretells the end of the whole: what is left of the images at work, and the time of an
-// image for each that has not begun, here and in the queue before.
-func (p *Progress) expect(g *Generation, images []ImageProgress, at place, learned pace) {
-	waits := p.Phase == comfy.PhaseQueued
-	if g.Status.Ended() || p.Cancelling || waits && at.start.IsZero() {
+// expect foretells the end of the whole: by the forecast while it waits, else what is left of the image at work that
+// takes longest, and what the forecast says of those that come after.
+func (p *Progress) expect(g *Generation, outlooks []outlook, see sight) {
+	if g.Status.Ended() || p.Cancelling {
 		return
 	}
-	another := learned.image // time of an image that has not begun
-	for i := range images {
-		if step := images[i].StepTime; another == 0 && step > 0 {
-			another = time.Duration(images[i].TotalSteps)*step + learned.finishing(step)
-		}
-	}
-	var eta time.Duration
-	for i := range images {
-		switch {
-		case g.Images[i].Status.Ended():
-		case images[i].ETAKnown:
-			eta += images[i].ETA
-		case another > 0:
-			eta += another
-		default:
+	left := see.place.more
+	if p.Phase == comfy.PhaseQueued {
+		if see.place.start.IsZero() || left.mean <= 0 {
 			return
 		}
+		left.mean = max(left.mean-see.now.Sub(see.place.foretold).Seconds(), shortestPart)
+		p.remain(left, see.now)
+		return
 	}
-	if waits {
-		eta += at.wait
+	var longest amount
+	waits := false
+	for i, o := range outlooks {
+		switch status := g.Images[i].Status; {
+		case status.Ended():
+		case !o.Known:
+			return
+		case status == Pending:
+			waits = true
+		case o.Left > longest.mean:
+			longest = o.left()
+		}
 	}
-	p.ETA, p.ETAKnown = eta, eta > 0
+	if waits && left.mean <= 0 {
+		return // it is not known when a server will be free
+	}
+	if left = left.plus(longest); left.mean > 0 {
+		p.remain(left, see.now)
+	}
 }
 
 // neverBack holds p to what has been shown before.

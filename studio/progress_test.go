@@ -27,7 +27,7 @@ func TestProgressWords(t *testing.T) {
 	at := func(state string, s comfy.Progress) (Progress, []ImageProgress) {
 		g := three()
 		g.Images[0].Status, g.Images[0].AttemptState = Generating, state
-		return progressOf(g, nil, func(id string) (comfy.Progress, bool) { return s, id == "a" }, place{}, pace{})
+		return progressOf(g, nil, sight{heard: func(id string) (comfy.Progress, bool) { return s, id == "a" }})
 	}
 	whole, images := at(attemptRunning, sampling)
 	if images[0].Status != "Step 5 of 20" || images[0].Percentage != 25 || images[0].CurrentStep != 5 {
@@ -100,10 +100,18 @@ func TestProgressProperties(t *testing.T) {
 			}
 			g.Status = endOf(g)
 			state := &State{Generation: g.clone()}
-			state.Progress, state.Images = progressOf(g, prev, snapshot, place{position: rapid.IntRange(0, 3).Draw(t, "position")},
-				pace{image: time.Minute})
+			state.Progress, state.Images = progressOf(g, prev, sight{
+				heard: snapshot, place: place{position: rapid.IntRange(0, 3).Draw(t, "position"), start: time.Now(), more: amount{60, 100}},
+				another: amount{60, 100}, now: time.Now(),
+				outlook: func(_ *Image, s *comfy.Progress) outlook {
+					return outlook{
+						Fraction: s.Fraction, Spent: rapid.Float64Range(0, 100).Draw(t, "spent"),
+						Left: rapid.Float64Range(0, 100).Draw(t, "left"), Variance: 1, Known: rapid.Bool().Draw(t, "known"),
+					}
+				},
+			})
 			p := state.Progress
-			if p.Percentage < 0 || p.Percentage > 100 || p.Overall < 0 || p.Overall > 100 || p.CurrentStep < 0 || p.ETA < 0 ||
+			if p.Percentage < 0 || p.Percentage > 100 || p.Overall < 0 || p.Overall > 100 || p.CurrentStep < 0 || p.ETA < 0 || p.ETAKnown && (p.ETALow > p.ETAHigh || p.ETALow < 0) ||
 				p.TotalSteps > 0 && p.CurrentStep > p.TotalSteps {
 				t.Fatalf("out of range: %+v", p)
 			}

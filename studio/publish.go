@@ -12,16 +12,45 @@ func (h *hub) publish(r *record, now time.Time) {
 	if p, ok := r.states.latest.Load().(*State); ok {
 		prev = p
 	}
+	state := h.present(r, prev, now)
+	h.note(state, now)
+	h.show(r, state, prev, now)
+}
+
+// present is the state of a record as it is now; mu is held.
+func (h *hub) present(r *record, prev *State, now time.Time) *State {
 	state := &State{Generation: r.generation}
-	state.Progress, state.Images = progressOf(&r.generation, prev, h.snapshot, r.place, h.pace)
+	state.Progress, state.Images = progressOf(&r.generation, prev, h.sight(r, now))
+	return state
+}
+
+// show makes a state the record's latest, and wakes its watchers; mu is held.
+func (h *hub) show(r *record, state, prev *State, now time.Time) {
 	if prev != nil {
 		state.Rev = prev.Rev
 	}
 	state.Rev++
 	delete(h.dirty, r)
-	r.published, r.placed = now, r.place
+	r.published, r.looked, r.placed = now, now, r.place
 	r.states.set(state)
 	h.nudged = true
+}
+
+// note keeps what is said of the prompts that are followed here; mu is held.
+func (h *hub) note(state *State, now time.Time) {
+	for i := range state.Images {
+		image := &state.Generation.Images[i]
+		if image.Status != Generating {
+			continue
+		}
+		t, ok := h.tracked[image.PromptID]
+		if _, elsewhere := t.source.(*told); !ok || elsewhere {
+			continue
+		}
+		if s, ok := t.source.Snapshot(image.PromptID); ok {
+			t.notes.add(&state.Images[i].Progress, &s, now)
+		}
+	}
 }
 
 // run publishes progress, at most one state a generation in h.every, and keeps the overview. It
@@ -66,10 +95,57 @@ func (h *hub) flush(now time.Time) (again time.Duration) {
 			h.publish(r, now)
 		}
 	}
+	h.eachInSight(func(r *record) {
+		if !later(r.looked, moveAfter(r.state().Progress.Pace)) {
+			h.move(r, now)
+			later(r.looked, moveAfter(r.state().Progress.Pace))
+		}
+	})
 	if (h.moved || h.nudged) && !later(h.made, max(h.every, h.rest)) {
 		h.oversee(now)
 	}
 	return again
+}
+
+// moveAfter is how long after its last state that, which somebody looks at, is looked at for what time alone has
+// changed, for a loader says nothing for half a minute: when its number is due to grow by one, and once a second.
+// pace is in points a second.
+func moveAfter(pace float64) time.Duration {
+	return min(max(inSeconds(1/pace), shortestMove), longestMove)
+}
+
+const (
+	shortestMove = 250 * time.Millisecond
+	longestMove  = time.Second
+)
+
+// eachInSight calls f for the records that are at work, that somebody looks at and of which something is foretold; mu
+// is held. For all others time does nothing.
+func (h *hub) eachInSight(f func(*record)) {
+	each := func(r *record) {
+		if r.generation.Status == Generating && r.state().Progress.Pace > 0 {
+			f(r)
+		}
+	}
+	for r := range h.watched {
+		each(r)
+	}
+	if len(h.live) > 0 && h.live[0].watchers == 0 && h.overview.watched() {
+		each(h.live[0])
+	}
+}
+
+// leastETA is how far the time left has to move, without the number, to be worth a state.
+const leastETA = 5 * time.Second
+
+// move shows what time alone has changed; mu is held.
+func (h *hub) move(r *record, now time.Time) {
+	r.looked = now
+	prev := r.state()
+	state := h.present(r, prev, now)
+	if state.Progress.Overall != prev.Progress.Overall || (state.Progress.ETA-prev.Progress.ETA).Abs() >= leastETA {
+		h.show(r, state, prev, now)
+	}
 }
 
 // refresh makes the overview now, without waiting for its turn.

@@ -11,12 +11,13 @@ import (
 
 // place is where in the queue a generation stands.
 type place struct {
-	position int           // from 1; 0: it does not wait
-	start    time.Time     // when it is expected to begin; zero while unknown
-	wait     time.Duration // until then, from when that was foretold
-	held     bool          // by its owner
-	paused   bool          // the whole queue is
-	missing  string        // in words, what no server has; empty: one can run it
+	position int       // from 1; 0: it does not wait
+	start    time.Time // when it is expected to begin; zero while unknown
+	foretold time.Time // when that, and more, was
+	more     amount    // until its end; of what has begun, from the end of its images at work; 0: not known
+	held     bool      // by its owner
+	paused   bool      // the whole queue is
+	missing  string    // in words, what no server has; empty: one can run it
 }
 
 // The stages of a live generation, in the order of the list.
@@ -73,6 +74,7 @@ type turn struct {
 	own   int // images of its user and priority that are picked before
 	user  int // its user's place in the round
 	ahead int // images of everybody that are picked before
+	round int // users that take turns with its own
 }
 
 // inOrder sorts the live generations as they will run: those that run first, oldest first, then
@@ -196,7 +198,7 @@ func (o *round) serve(queue []turn, ahead int) int {
 		turns[s.index] = i
 	}
 	for i := range queue {
-		queue[i].user = turns[queue[i].user]
+		queue[i].user, queue[i].round = turns[queue[i].user], len(shares)
 	}
 	takeRounds(queue, shares, ahead)
 	// Who has more is served longer; of those who have the same, in the order of the round.
@@ -247,36 +249,4 @@ func newestFirst(list []*State) []*State {
 		return bytes.Compare(b.Generation.ID[:], a.Generation.ID[:])
 	})
 	return list[:min(len(list), recentPictures)]
-}
-
-// pace is what is learned about how long things take, to foretell the rest.
-type pace struct {
-	image  time.Duration // from a prompt's start to its stored files, smoothed; 0: none seen yet
-	finish time.Duration // from its last sampler step on
-}
-
-// learn takes in a finished image; a zero time is one that was not seen.
-func (p pace) learn(image, finish time.Duration) pace {
-	return pace{image: smooth(p.image, image), finish: smooth(p.finish, finish)}
-}
-
-// finishing foretells what follows the last sampler step. Before the first image was seen it is the
-// time of three steps: decoding takes about two of them, storing about one.
-func (p pace) finishing(step time.Duration) time.Duration {
-	if p.finish > 0 {
-		return p.finish
-	}
-	return 3 * step
-}
-
-// smooth follows what comes with a third of each difference: quick to notice another workflow,
-// slow to believe one slow run.
-func smooth(old, seen time.Duration) time.Duration {
-	switch {
-	case seen <= 0:
-		return old
-	case old == 0:
-		return seen
-	}
-	return old + (seen-old)/3
 }

@@ -3,12 +3,15 @@ package studio
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
+
+	"easel/comfy"
 )
 
 func TestQueueOrder(t *testing.T) {
@@ -163,25 +166,36 @@ func TestForecastIsThatOfServersTakingTurns(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		image := time.Duration(rapid.IntRange(1, 20).Draw(t, "image")) * time.Second
 		h := newHub(0, nil, nil)
-		h.pace.image = image
-		var free []time.Duration
+		h.lore.teach(kind{}, &comfy.Work{}, partRest, false, image)
+		took, _ := h.lore.typical(kind{})
+		var free []float64
 		for range rapid.IntRange(1, 5).Draw(t, "servers") {
 			id := uuid.New()
 			h.servers = append(h.servers, Server{ID: id, State: ServerUp})
 			inside := rapid.IntRange(0, 5).Draw(t, "inside")
-			free = append(free, time.Duration(inside)*image)
+			free = append(free, float64(inside)*took.mean)
 			for range inside {
 				h.records[uuid.New()] = &record{generation: Generation{Status: Generating, Images: []Image{{Status: Generating, ServerID: id}}}}
 			}
 		}
-		live, _ := inOrder(h.records, nil)
-		f := h.foresee(live)
-		for ahead := range 30 {
-			next := slices.Index(free, slices.Min(free))
-			if wait, ok := f.start(ahead); !ok || wait != free[next] {
-				t.Fatalf("after %d images %s, want %s", ahead, wait, free[next])
+		users, images := rapid.IntRange(1, 3).Draw(t, "users"), rapid.IntRange(1, 3).Draw(t, "images")
+		for i := range 10 * users { // of each the same, so that the turns stay even
+			h.records[uuid.New()] = &record{generation: Generation{
+				Status: Pending, rank: float64(i), UserID: uuid.UUID{byte(i % users)},
+				Images: slices.Repeat([]Image{{Status: Pending}}, images),
+			}}
+		}
+		live, turns := inOrder(h.records, nil)
+		f := h.foresee(live, turns, time.Now())
+		picked := 0
+		for _, turn := range turns {
+			for ; picked < turn.ahead; picked++ {
+				free[slices.Index(free, slices.Min(free))] += took.mean
 			}
-			free[next] += image
+			want := slices.Min(free)
+			if e := f.expected[turn.record]; e == nil || math.Abs(e.start.mean-want) > 1e-6*took.mean || e.end.mean < e.start.mean+took.mean-1e-6 {
+				t.Fatalf("after %d images %+v, want a start after %v", turn.ahead, e, want)
+			}
 		}
 	})
 }
@@ -196,14 +210,17 @@ func TestForecastKnowsWhatItDoesNotKnow(t *testing.T) {
 	}{
 		{"all is known", Server{State: ServerUp}, time.Second, true},
 		{"polled", Server{State: ServerStalled}, time.Second, true},
-		{"no image was seen", Server{State: ServerUp}, 0, false},
+		{"no image was seen", Server{State: ServerUp}, -1, false},
 		{"down", Server{State: ServerDown}, time.Second, false},
 		{"takes nothing new", Server{State: ServerUp, Mode: ModeDraining}, time.Second, false},
 	} {
 		h := newHub(0, nil, nil)
-		h.servers, h.pace.image = []Server{test.server}, test.image
-		f := h.foresee(nil)
-		if _, ok := f.start(0); ok != test.want {
+		h.servers = []Server{test.server}
+		h.lore.teach(kind{}, &comfy.Work{}, partRest, false, test.image)
+		r := &record{generation: Generation{Status: Pending, Images: []Image{{Status: Pending}}}}
+		h.records[uuid.New()] = r
+		live, turns := inOrder(h.records, nil)
+		if _, ok := h.foresee(live, turns, time.Now()).expected[r]; ok != test.want {
 			t.Errorf("%s: known = %t", test.name, ok)
 		}
 	}

@@ -87,7 +87,7 @@ func (f *follower) storeFinalizing(ctx context.Context, v verdict) error {
 			Owner: h.lease.owner, ServerID: h.server.ID, Fence: h.lease.fence, PromptID: f.prompt,
 			Result: files, RunningAt: givenTime(s.StartedAt), SamplingAt: f.samplingAt(),
 			StepsDone: int32(steps.done), StepsPlanned: int32(steps.planned), //nolint:gosec // steps
-			Reused: s.Reused, Timeline: storableTimeline(&s),
+			Reused: s.Reused, Timeline: storableTimeline(&s), Calibration: h.studio.hub.calibration(f.promptID, time.Now()),
 		}))
 		if err != nil {
 			return err
@@ -101,6 +101,7 @@ func (f *follower) storeFinalizing(ctx context.Context, v verdict) error {
 	failpoint.Hit(failpoint.AfterFinalizing)
 	h.logger.Info("prompt done", "prompt_id", f.promptID, "generation", f.generation, "image", f.image, "files", len(v.Files))
 	f.stopped()
+	h.studio.studied(f.generation, h.server.ID, &s)
 	f.change(row.Rev, func(g *Generation, image *Image) {
 		g.UpdatedAt = row.UpdatedAt
 		image.AttemptState, image.StartedAt = attemptFinalizing, row.StartedAt

@@ -19,7 +19,11 @@ type source interface {
 }
 
 // told is the source of one prompt that is followed elsewhere: its last state. The hub's mu guards it.
-type told struct{ progress comfy.Progress }
+type told struct {
+	progress comfy.Progress
+	outlook  outlook
+	at       time.Time // when both were told
+}
 
 // Snapshot is part of source.
 func (t *told) Snapshot(string) (comfy.Progress, bool) { return t.progress, true }
@@ -100,6 +104,7 @@ func (p *relayed) hold() bool {
 	q.Percent = within(q.Percent, most)
 	q.Fraction = min(max(q.Fraction, 0), 1)
 	q.StepTime = min(max(q.StepTime, 0), mostStepTime)
+	p.Outlook.hold()
 	return true
 }
 

@@ -31,7 +31,7 @@ func (h *hold) onMessage(m comfy.Message) {
 	}
 	promptID, changed := h.tracker.Apply(m, now)
 	if changed {
-		h.studio.hub.progressed(promptID, m.Type == comfy.TypeProgress, now)
+		h.studio.hub.progressed(promptID)
 	}
 	if promptID == "" {
 		return

@@ -22,29 +22,33 @@ type State struct {
 
 // Progress is the one number and the words beside it, in one scope: a whole generation or one image.
 type Progress struct {
-	Phase         comfy.Phase
-	Status        string // one line: "Step 5 of 20", "Loading checkpoint", "Position 3 in the queue"
-	CurrentStep   int    // sampler steps done, all passes, all images in scope
-	TotalSteps    int    // planned; 0 while unknown
-	Percentage    int    // 0 to 100, rounded down; see comfy.Progress.Percent
-	Overall       int    // 0 to 100, time-weighted; 100 only with PhaseComplete
-	ETA           time.Duration
-	ETAKnown      bool
-	QueuePosition int       // from 1; 0 when not queued, and while held back
-	ExpectedStart time.Time // of what waits, by the pace of the images before; zero while unknown
-	ImageIndex    int       // the image at work, from 1; 0 when none
-	TotalImages   int
-	Pass, Passes  int
-	Node          string
-	NodeTitle     string
-	StepTime      time.Duration // of the last step, 0 while unknown: how long a bar should take to move
-	Reach         float64       // 0 to 100: where Overall is expected in ReachIn, for a bar that moves
-	ReachIn       time.Duration // until then; news of it is expected not much later
-	PreviewRev    uint64        // changes with each preview; 0 when there is none
-	PreviewImage  int           // index of the image that the preview shows
-	Cancelling    bool          // asked for, not yet confirmed by ComfyUI
-	Reused        bool          // samplers were cached: "reused an earlier result"
-	Retry         string        // why the image at work, or the next, is sent again; empty: it is not
+	Phase          comfy.Phase
+	Status         string // one line: "Step 5 of 20", "Loading checkpoint", "Position 3 in the queue"
+	CurrentStep    int    // sampler steps done, all passes, all images in scope
+	TotalSteps     int    // planned; 0 while unknown
+	Percentage     int    // 0 to 100, rounded down; see comfy.Progress.Percent
+	Overall        int    // 0 to 100, time-weighted; 100 only with PhaseComplete
+	ETA            time.Duration
+	ETAKnown       bool
+	ETALow         time.Duration // four of five end between ETALow and ETAHigh
+	ETAHigh        time.Duration
+	Pace           float64   // points of Overall a second, as foretold; 0: nothing is
+	QueuePosition  int       // from 1; 0 when not queued, and while held back
+	ExpectedStart  time.Time // of what waits; zero while unknown
+	ExpectedFinish time.Time // when it was foretold, plus ETA; zero while unknown
+	ImageIndex     int       // the image at work, from 1; 0 when none
+	TotalImages    int
+	Pass, Passes   int
+	Node           string
+	NodeTitle      string
+	StepTime       time.Duration // of the last step, 0 while unknown: how long a bar should take to move
+	Reach          float64       // 0 to 100: where Overall is expected in ReachIn, for a bar that moves
+	ReachIn        time.Duration // until then; news of it is expected not much later
+	PreviewRev     uint64        // changes with each preview; 0 when there is none
+	PreviewImage   int           // index of the image that the preview shows
+	Cancelling     bool          // asked for, not yet confirmed by ComfyUI
+	Reused         bool          // samplers were cached: "reused an earlier result"
+	Retry          string        // why the image at work, or the next, is sent again; empty: it is not
 }
 
 // ImageProgress is the progress of one image of a generation.

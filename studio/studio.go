@@ -102,6 +102,7 @@ type Timing struct {
 	CatchUp     time.Duration // 5 s, ±20 %: read the changes of others that no bell has told; 1 s at most while none is heard
 	Probe       time.Duration // 10 s between two tests whether bells are heard
 	Answer      time.Duration // 2 s for such a test, else the connection is given up
+	Study       time.Duration // 5 s: learned times are stored at most so often, and those of others read
 	JobPoll     time.Duration // 5 s: look for jobs whose time has come; a notice of a new one comes sooner
 
 	RetryWebhook time.Duration // 10 s, doubled up to an hour: between two tries to deliver
@@ -134,6 +135,7 @@ func (t Timing) withDefaults() Timing {
 		CatchUp:      cmp.Or(t.CatchUp, 5*time.Second),
 		Probe:        cmp.Or(t.Probe, 10*time.Second),
 		Answer:       cmp.Or(t.Answer, 2*time.Second),
+		Study:        cmp.Or(t.Study, 5*time.Second),
 		JobPoll:      cmp.Or(t.JobPoll, 5*time.Second),
 		RetryWebhook: cmp.Or(t.RetryWebhook, 10*time.Second),
 	}
@@ -150,12 +152,16 @@ type Studio struct {
 	blobs   blob.Store
 	leases  ringer // on connections of their own; set by Run
 	hub     *hub
+	lore    *lore
 	roster  *roster
 	relay   *relay
 	rings   bool // the database rings the bells
 	forms   *forms
 	river   *river.Client[pgx.Tx]
 	decode  chan struct{} // a slot for each picture that may be in memory, decoded, at once
+
+	study       chan struct{} // for keepLore: something was learned
+	studyOthers atomic.Bool   // for keepLore: others may have, too
 
 	loads        singleflight.Group // of generations that are watched from now on
 	counters     Counters
@@ -223,7 +229,12 @@ func New(c Config) (*Studio, error) {
 	s.queries = ringer{db.New(c.Pool), s.announce}
 	s.roster = newRoster(s)
 	s.hub = newHub(s.timing.Publish, s.load, c.Logger)
+	s.lore, s.study = s.hub.lore, make(chan struct{}, 1)
 	s.hub.missing = s.forms.missing
+	s.hub.over = func() {
+		s.studyOthers.Store(true)
+		ring(s.study)
+	}
 	s.hub.reloaded = func(id uuid.UUID) {
 		s.wakeFollowers(id) // it may have been cancelled
 		if needs, waits := s.hub.waits(id); waits {
@@ -292,6 +303,7 @@ func (s *Studio) run(ctx context.Context) error {
 		if !s.persist(ctx, "load what is live", s.loadLive) {
 			return nil
 		}
+		g.Go(func() error { return s.keepLore(ctx) })
 		g.Go(func() error { return s.catchUp(ctx, from) })
 		g.Go(func() error { return s.relay.speak(ctx) })
 		g.Go(func() error { return s.relay.carryPreviews(ctx) })

@@ -33,6 +33,13 @@ func TestTimelines(t *testing.T) {
 	case kept.CreatedAt.Before(kept.AcceptedAt) || kept.FinishedAt.Before(kept.CreatedAt):
 		t.Errorf("accepted %v, picked %v, finished %v", kept.AcceptedAt, kept.CreatedAt, kept.FinishedAt)
 	}
+	c := kept.Calibration
+	if c == nil || c.Seconds <= 0 || len(c.Samples) == 0 || c.Errors.Overall <= 0 || c.Over > c.Noted || c.Noted > c.Seconds {
+		t.Errorf("calibration: %+v", c)
+	}
+	if n, _, _ := w.studio.Counters().ProgressErrors.Read(); n != 1 {
+		t.Errorf("%d runs counted, want 1", n)
+	}
 	steps := 0
 	for _, n := range kept.Nodes {
 		if n.End < n.Start || n.Cached {

@@ -164,7 +164,8 @@ type Progress struct {
 	Known      bool    // false: the bar breathes, there is no number yet
 	Reach      float64 // 0 to 100: where the bar is on its way to, Percent or a little more
 	Pace       string  // how long it takes to get there, in ms, one of the steps of the stylesheet
-	ETA        string  // "about 45 seconds left"; empty while unknown
+	ETA        string  // "~45 seconds remaining"; empty while unknown
+	Between    string  // how sure that is: "30 to 60 seconds"; empty while unknown
 	Steps      string  // how many of the sampler's steps are done, "25%"; empty while there are none
 	Pass       string  // "pass 1 of 2"; empty when there is one only
 	Node       string  // title of the node at work; empty when there is none
@@ -210,7 +211,7 @@ func (p Progress) Valuetext() string {
 		words = strconv.Itoa(p.Percent) + " percent, " + p.Line
 	}
 	if p.ETA != "" {
-		words += ", " + p.ETA
+		words += ", " + spoken(p.ETA)
 	}
 	return words
 }
@@ -285,15 +286,38 @@ func Left(d time.Duration) string {
 	seconds := int((d + time.Second - 1) / time.Second)
 	switch {
 	case seconds <= 5:
-		return "a few seconds left"
+		return "a few seconds remaining"
 	case seconds <= 50:
-		return fmt.Sprintf("about %d seconds left", (seconds+4)/5*5)
-	case seconds < 90:
-		return "about a minute left"
+		return fmt.Sprintf("~%d seconds remaining", (seconds+4)/5*5)
 	case seconds < 3600:
-		return fmt.Sprintf("about %d minutes left", (seconds+30)/60)
+		return "~" + plural((seconds+30)/60, "minute") + " remaining"
 	}
-	return "about " + plural((seconds+1800)/3600, "hour") + " left"
+	return "~" + plural((seconds+1800)/3600, "hour") + " remaining"
+}
+
+// spoken is what Left says for whoever hears it.
+func spoken(left string) string { return strings.Replace(left, "~", "about ", 1) }
+
+// LeftBetween is the range of the time that remains, in words: "30 to 60 seconds", "2 to 4 minutes". Empty where both
+// ends are the same in words.
+func LeftBetween(low, high time.Duration) string {
+	unit, name := time.Second, "seconds"
+	switch {
+	case high >= 2*time.Hour:
+		unit, name = time.Hour, "hours"
+	case high >= 2*time.Minute:
+		unit, name = time.Minute, "minutes"
+	case high >= 20*time.Second:
+		unit, name = 5*time.Second, "seconds"
+	}
+	from, to := int(low/unit), int((high+unit-1)/unit)
+	if unit == 5*time.Second {
+		from, to = 5*from, 5*to
+	}
+	if from >= to {
+		return ""
+	}
+	return fmt.Sprintf("%d to %d %s", from, to, name)
 }
 
 // Bytes is a size as people say it.

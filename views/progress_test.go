@@ -10,7 +10,7 @@ import (
 )
 
 func sampled() Generation {
-	p := Progress{Phase: "inference", Line: "Step 5 of 20", Known: true, Percent: 43, Reach: 45.5, Pace: "400", ETA: "about 45 seconds left", Steps: "25%", Pass: "pass 1 of 2", Node: "Base sampler"}
+	p := Progress{Phase: "inference", Line: "Step 5 of 20", Known: true, Percent: 43, Reach: 45.5, Pace: "400", ETA: "~45 seconds remaining", Steps: "25%", Pass: "pass 1 of 2", Node: "Base sampler"}
 	return Generation{
 		ID: "g1", Prompt: "a lamp", Status: "generating", Width: 1216, Height: 832, Progress: p, Created: time.Unix(0, 0),
 		Images: []Image{{Index: 1, Status: "generating", Width: 1216, Height: 832, Preview: "/p?rev=5", Progress: p}},
@@ -21,7 +21,7 @@ func TestProgressCardWhileSampling(t *testing.T) {
 	doc := parsed(t, ProgressCard(testSite(t), sampled()))
 	bar := doc.Find("#progress-g1 progress")
 	for name, want := range map[string]string{
-		"max": "100", "value": "43", "aria-label": "Progress", "aria-valuetext": "43 percent, Step 5 of 20, about 45 seconds left",
+		"max": "100", "value": "43", "aria-label": "Progress", "aria-valuetext": "43 percent, Step 5 of 20, about 45 seconds remaining",
 	} {
 		if got := bar.AttrOr(name, "-"); got != want {
 			t.Errorf("progress %s = %q, want %q", name, got, want)

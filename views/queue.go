@@ -66,5 +66,5 @@ func StartsIn(d time.Duration) string {
 	if d <= 5*time.Second {
 		return "Starts in a moment"
 	}
-	return "Starts in " + strings.TrimSuffix(Left(d), " left")
+	return "Starts in " + strings.TrimSuffix(spoken(Left(d)), " remaining")
 }

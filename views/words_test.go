@@ -7,19 +7,36 @@ import (
 
 func TestLeft(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		0:                       "a few seconds left",
-		5 * time.Second:         "a few seconds left",
-		5001 * time.Millisecond: "about 10 seconds left",
-		41 * time.Second:        "about 45 seconds left",
-		50 * time.Second:        "about 50 seconds left",
-		51 * time.Second:        "about a minute left",
-		90 * time.Second:        "about 2 minutes left",
-		59 * time.Minute:        "about 59 minutes left",
-		time.Hour:               "about 1 hour left",
-		150 * time.Minute:       "about 3 hours left",
+		0:                       "a few seconds remaining",
+		5 * time.Second:         "a few seconds remaining",
+		5001 * time.Millisecond: "~10 seconds remaining",
+		41 * time.Second:        "~45 seconds remaining",
+		50 * time.Second:        "~50 seconds remaining",
+		51 * time.Second:        "~1 minute remaining",
+		90 * time.Second:        "~2 minutes remaining",
+		59 * time.Minute:        "~59 minutes remaining",
+		time.Hour:               "~1 hour remaining",
+		150 * time.Minute:       "~3 hours remaining",
 	} {
 		if got := Left(d); got != want {
 			t.Errorf("Left(%v) = %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestLeftBetween(t *testing.T) {
+	for _, test := range []struct {
+		low, high time.Duration
+		want      string
+	}{
+		{2 * time.Second, 4500 * time.Millisecond, "2 to 5 seconds"},
+		{31 * time.Second, 58 * time.Second, "30 to 60 seconds"},
+		{130 * time.Second, 200 * time.Second, "2 to 4 minutes"},
+		{100 * time.Minute, 170 * time.Minute, "1 to 3 hours"},
+		{0, 0, ""},
+	} {
+		if got := LeftBetween(test.low, test.high); got != test.want {
+			t.Errorf("LeftBetween(%v, %v) = %q, want %q", test.low, test.high, got, test.want)
 		}
 	}
 }

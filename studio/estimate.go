@@ -1,0 +1,304 @@
+package studio
+
+import (
+	"math"
+	"time"
+
+	"easel/comfy"
+)
+
+// guess is what is believed of the time of one part of the work: a logarithmic normal distribution, for times are
+// never negative, and one that is late is mostly late by a factor.
+type guess struct {
+	mu       float64 // of the logarithm of seconds
+	variance float64
+}
+
+// guessOf is a guess whose mean is seconds, wrong by a factor of about e^spread.
+func guessOf(seconds, spread float64) guess {
+	return guess{mu: math.Log(max(seconds, shortestPart))}.doubted(spread * spread)
+}
+
+// doubted is g with more variance, and the same mean.
+func (g guess) doubted(variance float64) guess {
+	return guess{g.mu - variance/2, g.variance + variance}
+}
+
+const (
+	shortestPart = 1e-3 // seconds; what is shorter costs nothing, and its logarithm says too much
+	leastSpread  = 0.05 // no time is known better than to a twentieth
+	mostVariance = 2.0
+)
+
+func (g guess) held() guess {
+	return guess{g.mu, min(max(g.variance, leastSpread*leastSpread), mostVariance)}
+}
+
+// amount is a time that is not known for sure, in seconds: a mean, and the square of how far off it may be.
+type amount struct{ mean, variance float64 }
+
+// amount is the whole time of a part that has not begun.
+func (g guess) amount() amount {
+	g = g.held()
+	mean := math.Exp(g.mu + g.variance/2)
+	return amount{mean, mean * mean * (math.Exp(g.variance) - 1)}
+}
+
+// rest is what is left of a part that has run for some seconds and is not over: the longer it is late, the longer it
+// is believed to take yet.
+func (g guess) rest(elapsed float64) amount {
+	if elapsed <= 0 {
+		return g.amount()
+	}
+	g = g.held()
+	spread, at := math.Sqrt(g.variance), math.Log(elapsed)
+	alive := normalBelow((g.mu - at) / spread) // how likely it is to last so long
+	if alive < 1e-6 {
+		// Far beyond anything seen: then the rest grows with the time that has passed.
+		mean := elapsed * g.variance / max(at-g.mu, spread)
+		return amount{mean, mean * mean}
+	}
+	first := math.Exp(g.mu+g.variance/2) * normalBelow((g.mu+g.variance-at)/spread) / alive
+	second := math.Exp(2*g.mu+2*g.variance) * normalBelow((g.mu+2*g.variance-at)/spread) / alive
+	mean := max(first-elapsed, 0)
+	return amount{mean, max(second-first*first, mean*mean*g.variance)}
+}
+
+// normalBelow is how likely a normal number is to be below x.
+func normalBelow(x float64) float64 { return math.Erfc(-x/math.Sqrt2) / 2 }
+
+// plus adds what is independent of it.
+func (a amount) plus(b amount) amount { return amount{a.mean + b.mean, a.variance + b.variance} }
+
+// times is so often the same: if one is late, all are.
+func (a amount) times(n float64) amount { return amount{a.mean * n, a.variance * n * n} }
+
+// spread of the logarithm, and the median, of the logarithmic normal distribution with this mean and variance.
+func (a amount) shape() (median, spread float64) {
+	if a.mean <= 0 {
+		return 0, 0
+	}
+	variance := math.Log1p(a.variance / (a.mean * a.mean))
+	return a.mean / math.Exp(variance/2), math.Sqrt(variance)
+}
+
+// inRange is how many spreads the range that is stated reaches to each side: of a normal number 80 of 100 are within.
+const inRange = 1.2816
+
+// between is the range in which the end is expected in four of five cases.
+func (a amount) between() (low, high time.Duration) {
+	median, spread := a.shape()
+	factor := math.Exp(inRange * max(spread, leastSpread))
+	return inSeconds(median / factor), inSeconds(median * factor)
+}
+
+// inSeconds is a duration of so many seconds, within what is worth saying.
+func inSeconds(s float64) time.Duration {
+	const longest = 30 * 24 * time.Hour
+	return time.Duration(min(max(s, 0), longest.Seconds()) * float64(time.Second))
+}
+
+// outlook is what is foretold of one image at one moment.
+type outlook struct {
+	Fraction float64 `json:"fraction"` // of its time that has passed, 0 to 1
+	Spent    float64 `json:"spent"`    // seconds since ComfyUI began
+	Left     float64 `json:"left"`     // seconds, the mean
+	Variance float64 `json:"variance"` // of Left
+	Known    bool    `json:"known"`    // otherwise Fraction is by the nodes' kinds, and there is no Left
+}
+
+func (o outlook) left() amount { return amount{o.Left, o.Variance} }
+
+// after is what is foretold when so much time has passed since without a word.
+func (o outlook) after(passed time.Duration) outlook {
+	if !o.Known || passed <= 0 || o.Left <= 0 {
+		return o
+	}
+	median, spread := o.left().shape()
+	rest := guess{math.Log(max(median, shortestPart)), spread * spread}.rest(passed.Seconds())
+	o.Spent += passed.Seconds()
+	o.Left, o.Variance = rest.mean, rest.variance
+	o.Fraction = max(o.Fraction, o.Spent/(o.Spent+o.Left))
+	return o
+}
+
+// hold keeps what was told within what can be.
+func (o *outlook) hold() {
+	const most = 1e9
+	o.Fraction = min(max(o.Fraction, 0), 1)
+	o.Spent, o.Left, o.Variance = min(max(o.Spent, 0), most), min(max(o.Left, 0), most), min(max(o.Variance, 0), most*most)
+}
+
+// sharedSpread is by how much the parts of one run are late together: another program uses the card, or it is hot.
+const sharedSpread = 0.06
+
+// foretell says what is left of a prompt. spent is how long it has run; stored is how long it has been over for
+// ComfyUI, and negative before. Without learned times of some part nothing is known: the kinds of the nodes then say
+// how far it is.
+func (l *about) foretell(s *comfy.Progress, spent, stored time.Duration, now time.Time) outlook {
+	o := outlook{Fraction: s.Fraction, Spent: spent.Seconds()}
+	var left amount
+	if stored < 0 {
+		var known bool
+		if left, known = l.remaining(s, now); !known {
+			return o
+		}
+	}
+	store, known := l.find(&comfy.Work{}, partStore, false)
+	switch {
+	case !known && stored >= 0:
+		return o
+	case !known: // decoding and saving were learned in this run, what follows was not
+	case stored >= 0:
+		left = store.rest(stored.Seconds())
+	default:
+		left = left.plus(store.amount())
+	}
+	left.variance += math.Pow(sharedSpread*left.mean, 2)
+	o.Left, o.Variance, o.Known = left.mean, left.variance, true
+	if all := o.Spent + o.Left; all > 0 {
+		o.Fraction = o.Spent / all
+	}
+	return o
+}
+
+// remaining is what is left of the nodes; known is false if nothing is known of one of them.
+func (l *about) remaining(s *comfy.Progress, now time.Time) (left amount, known bool) {
+	works := s.Work()
+	elapsed := s.Elapsed(now)
+	cold := isCold(works)
+	unit, haveUnit := l.unit(works, s.StepTime)
+	for i := range works {
+		w := &works[i]
+		if w.Over {
+			continue
+		}
+		if w.Sampler {
+			a, ok := l.sampling(w, s.StepTime, elapsed, cold)
+			if !ok {
+				return amount{}, false
+			}
+			left = left.plus(a)
+			continue
+		}
+		g, learned := l.find(w, partWhole, cold)
+		if !learned {
+			if !haveUnit {
+				return amount{}, false
+			}
+			g = guessOf(w.Weight*unit, priorSpread)
+		}
+		if w.Running {
+			left = left.plus(g.restOf(w, (elapsed - w.Start).Seconds(), learned))
+		} else {
+			left = left.plus(g.amount())
+		}
+	}
+	return left, len(works) > 0
+}
+
+// restOf is what is left of a node that runs. What its own bar promises counts the more, the further it is: the first
+// tile of a decoder may wait for a model.
+func (g guess) restOf(w *comfy.Work, elapsed float64, learned bool) amount {
+	rest := g.rest(elapsed)
+	if w.Part < leastPart {
+		return rest
+	}
+	promised := elapsed * (1 - w.Part) / w.Part
+	trust := 1.0
+	if learned {
+		trust = w.Part
+	}
+	return amount{
+		mean:     trust*promised + (1-trust)*rest.mean,
+		variance: trust*math.Pow(barSpread*promised, 2) + (1-trust)*rest.variance,
+	}
+}
+
+const (
+	priorSpread = 1.0 // of a guess from a node's class alone
+	stepSpread  = 0.1 // of the next steps, when some of this run were seen
+	barSpread   = 0.3 // of what a decoder's tiles promise
+	leastPart   = 0.02
+	earlierRuns = 4 // count as much as so many steps of this run
+)
+
+// isCold reports whether a model is read in this run: then the first step and the encoders take longer, for what was
+// read has to get to the card.
+func isCold(works []comfy.Work) bool {
+	for i := range works {
+		if works[i].Loads {
+			return true
+		}
+	}
+	return false
+}
+
+// unit is the time of a sampler's step, to price what was never seen by.
+func (l *about) unit(works []comfy.Work, seen time.Duration) (seconds float64, ok bool) {
+	if seen > 0 {
+		return seen.Seconds(), true
+	}
+	for i := range works {
+		if works[i].Sampler {
+			if g, ok := l.find(&works[i], partStep, false); ok {
+				return g.amount().mean, true
+			}
+		}
+	}
+	return 0, false
+}
+
+// sampling is what is left of a sampler. seen is the pace of its last steps; 0: none was seen.
+func (l *about) sampling(w *comfy.Work, seen, elapsed time.Duration, cold bool) (amount, bool) {
+	step, learned := l.find(w, partStep, cold)
+	if n := len(w.Passes); seen > 0 && w.Running && n > 0 {
+		// The more steps of this run were seen, the less does it matter what earlier ones took.
+		own := guessOf(seen.Seconds(), stepSpread)
+		if learned {
+			trust := float64(w.Done) / float64(w.Done+earlierRuns)
+			step = guess{trust*own.mu + (1-trust)*step.mu, trust*own.variance + (1-trust)*step.variance}
+		} else {
+			step, learned = own, true
+		}
+	}
+	if !learned {
+		if seen <= 0 {
+			return amount{}, false
+		}
+		step = guessOf(seen.Seconds(), priorSpread) // of another sampler of this graph
+	}
+	left := w.Steps - w.Done
+	last, haveLast := l.find(w, partLast, cold)
+	if w.Running && w.Done > 0 {
+		var moved time.Duration // when it moved last
+		if n := len(w.Passes); n > 0 {
+			moved = w.Passes[n-1].End
+		}
+		waited := (elapsed - moved).Seconds()
+		if left <= 0 {
+			if !haveLast {
+				return amount{}, true
+			}
+			return last.rest(waited), true
+		}
+		// The steps to come, and what is left of the present one, which may be stuck.
+		rest := step.amount().times(float64(left - 1)).plus(step.rest(waited))
+		if haveLast {
+			rest = rest.plus(last.amount())
+		}
+		return rest, true
+	}
+	first, ok := l.find(w, partFirst, cold)
+	if !ok {
+		first = guess{step.mu + math.Ln2, step.variance + priorSpread*priorSpread/4}
+	}
+	begin := first.amount()
+	if w.Running {
+		begin = first.rest((elapsed - w.Start).Seconds())
+	}
+	if haveLast {
+		begin = begin.plus(last.amount())
+	}
+	return begin.plus(step.amount().times(float64(max(left-1, 0)))), true
+}

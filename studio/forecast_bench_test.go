@@ -1,0 +1,270 @@
+package studio
+
+import (
+	"encoding/json"
+	"math"
+	"math/rand/v2"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"easel/comfy"
+	"easel/comfy/workflow"
+)
+
+// noisyServer is a ComfyUI in a model of many: one prompt at a time, at a pace of its own, reading a model whenever
+// another one is asked for.
+type noisyServer struct {
+	id     uuid.UUID
+	pace   float64 // of its steps, against the others
+	model  string
+	record *record // at work; nil: none
+	left   []said  // what it will say of it, at times of the model's clock
+	state  comfy.Progress
+	plan   comfy.Plan
+}
+
+// Snapshot is part of source.
+func (s *noisyServer) Snapshot(string) (comfy.Progress, bool) { return s.state, true }
+
+// Forget is part of source.
+func (*noisyServer) Forget(string) {}
+
+// crowd is a model of an installation on a clock of its own: noisy servers, and an Easel that foretells.
+type crowd struct {
+	hub     *hub
+	info    *workflow.ObjectInfo
+	noise   *rand.Rand
+	servers []*noisyServer
+	start   time.Time
+	now     time.Duration
+	made    int
+	stated  map[*record]statement // when it was accepted
+
+	queued, begun tallied
+}
+
+// statement is a range in which an end is expected, on the model's clock, and when it was stated.
+type statement struct{ low, high, at time.Duration }
+
+func (c *crowd) state(left amount) statement {
+	low, high := left.between()
+	return statement{c.now + low, c.now + high, c.now}
+}
+
+// tallied counts how often the end lay in the range that was stated.
+type tallied struct {
+	inside, all int
+	width       float64 // sum of how far the range reaches, in parts of what was left
+}
+
+func (s *tallied) count(said statement, end time.Duration) {
+	s.all++
+	s.width += (said.high - said.low).Seconds() / (end - said.at).Seconds()
+	if said.low <= end && end <= said.high {
+		s.inside++
+	}
+}
+
+func (s *tallied) share() float64 { return 100 * float64(s.inside) / float64(max(s.all, 1)) }
+
+func newCrowd(info *workflow.ObjectInfo, seed uint64) *crowd {
+	c := &crowd{
+		hub: newHub(0, nil, nil), info: info, noise: rand.New(rand.NewPCG(seed, 1)), //nolint:gosec // a model
+		start: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), stated: map[*record]statement{},
+	}
+	for _, pace := range []float64{1, 1.3, 2.2} {
+		s := &noisyServer{id: uuid.New(), pace: pace}
+		c.servers = append(c.servers, s)
+		c.hub.servers = append(c.hub.servers, Server{ID: s.id, State: ServerUp})
+	}
+	return c
+}
+
+// around is about so many seconds, off by a factor of e^spread.
+func (c *crowd) around(seconds, spread float64) time.Duration {
+	return time.Duration(seconds * math.Exp(spread*c.noise.NormFloat64()) * float64(time.Second))
+}
+
+// accept puts a generation into the queue: one of two models, of four sizes, with 12 to 40 steps.
+func (c *crowd) accept() {
+	side := 512 + 256*c.noise.IntN(4)
+	g := Generation{
+		ID: uuid.New(), Status: Pending, Workflow: "text-to-image", rank: float64(c.made),
+		Settings: workflow.Values{"model": []string{"small", "large"}[c.noise.IntN(2)], "steps": int64(12 + 4*c.noise.IntN(8))},
+		Images:   []Image{{Index: 1, Status: Pending, Width: side, Height: side}},
+	}
+	c.made++
+	r := c.hub.add(g)
+	live, turns := inOrder(c.hub.records, nil)
+	f := c.hub.foresee(live, turns, c.start.Add(c.now))
+	if e, ok := f.expected[r]; ok {
+		c.stated[r] = c.state(e.end)
+	}
+}
+
+// begin has a server take the first of the queue: what it will say is settled now, with all its noise.
+func (c *crowd) begin(s *noisyServer) bool {
+	_, turns := inOrder(c.hub.records, nil)
+	if len(turns) == 0 {
+		return false
+	}
+	r := turns[0].record
+	image := &r.generation.Images[0]
+	steps := r.kind.steps
+	graph := workflow.Graph{
+		"1": {ClassType: "CheckpointLoaderSimple"},
+		"2": {ClassType: "CLIPTextEncode", Inputs: links("clip", "1")},
+		"3": {ClassType: "KSampler", Inputs: links("model", "1", "latent_image", "2")},
+		"4": {ClassType: "VAEDecode", Inputs: links("samples", "3")},
+		"5": {ClassType: "SaveImage", Inputs: links("images", "4")},
+	}
+	graph["3"].Inputs["steps"] = json.RawMessage(strconv.Itoa(steps))
+	s.plan = comfy.NewPlan(graph, c.info)
+	r.generation.Status, image.Status, image.AttemptState = Generating, Generating, attemptRunning
+	image.PromptID, image.ServerID = uuid.NewString(), s.id
+	s.record, s.state = r, s.plan.Start(image.PromptID)
+	c.hub.tracked[image.PromptID] = tracked{generation: r.generation.ID, image: 1, source: s, notes: new(notes)}
+
+	weight := map[string]float64{"small": 1, "large": 3.5}[r.kind.model]
+	today := math.Exp(0.05 * c.noise.NormFloat64()) // how the whole run goes
+	at := c.now
+	say := func(m comfy.Message) {
+		m.PromptID = image.PromptID
+		s.left = append(s.left, said{m, at})
+	}
+	node := func(id string, took time.Duration) {
+		say(comfy.Message{Type: comfy.TypeExecuting, Node: id, DisplayNode: id})
+		at += took
+	}
+	say(comfy.Message{Type: comfy.TypeExecutionStart})
+	first := 0.1
+	if s.model == r.kind.model {
+		say(comfy.Message{Type: comfy.TypeExecutionCached, Cached: []string{"1"}})
+	} else {
+		node("1", c.around(4*weight*today, 0.25))
+		first, s.model = 0.8*weight, r.kind.model
+	}
+	node("2", c.around(0.3*weight*today, 0.2))
+	step := 0.25 * weight * s.pace * today * r.kind.megapixels() / 0.26
+	node("3", c.around(first, 0.3))
+	for value := 1; value <= steps; value++ {
+		at += c.around(step, 0.08)
+		say(comfy.Message{Type: comfy.TypeProgress, Node: "3", Value: float64(value), Max: float64(steps)})
+	}
+	node("4", c.around(1.5*s.pace*today*r.kind.megapixels(), 0.15))
+	node("5", c.around(0.3*r.kind.megapixels(), 0.3))
+	say(comfy.Message{Type: comfy.TypeExecutionSuccess})
+	say(comfy.Message{Type: comfy.TypeExecuting})
+	at += c.around(0.4, 0.4) // until the files are stored
+	say(comfy.Message{})
+	return true
+}
+
+func links(pairs ...string) map[string]json.RawMessage {
+	inputs := map[string]json.RawMessage{}
+	for i := 0; i < len(pairs); i += 2 {
+		inputs[pairs[i]] = json.RawMessage(`["` + pairs[i+1] + `",0]`)
+	}
+	return inputs
+}
+
+// step goes on to the next word of a server; false: nothing is left to do.
+func (c *crowd) step() bool {
+	var next *noisyServer
+	for _, s := range c.servers {
+		if s.record == nil && !c.begin(s) {
+			continue
+		}
+		if next == nil || s.left[0].at < next.left[0].at {
+			next = s
+		}
+	}
+	if next == nil {
+		return false
+	}
+	m := next.left[0]
+	next.left, c.now = next.left[1:], m.at
+	if len(next.left) == 0 {
+		c.end(next)
+		return true
+	}
+	next.state = comfy.Fold(&next.plan, next.state, m.Message, c.start.Add(c.now))
+	if m.Type == comfy.TypeExecuting && m.Node == "2" { // what is cached is known
+		image := &next.record.generation.Images[0]
+		if o := c.hub.outlook(next.record, image, &next.state, c.start.Add(c.now)); o.Known {
+			c.begun.count(c.state(o.left()), next.left[len(next.left)-1].at)
+		}
+	}
+	return true
+}
+
+// end is that of a run, whose files are stored.
+func (c *crowd) end(s *noisyServer) {
+	r := s.record
+	if said, ok := c.stated[r]; ok {
+		c.queued.count(said, c.now)
+	}
+	k := r.kind.on(s.id)
+	c.hub.lore.study(k, &s.state)
+	c.hub.lore.teach(k, &comfy.Work{}, partStore, false, c.now-s.state.UpdatedAt.Sub(c.start))
+	delete(c.hub.records, r.generation.ID)
+	delete(c.hub.tracked, r.generation.Images[0].PromptID)
+	s.record = nil
+}
+
+// run accepts images in bursts and works them off, and forgets what was stated of the first, before which nothing was
+// learned.
+func (c *crowd) run(images, unlearned int) {
+	for c.made < images {
+		for range 1 + c.noise.IntN(12) {
+			c.accept()
+		}
+		for range 60 + c.noise.IntN(400) {
+			if !c.step() {
+				break
+			}
+		}
+		if c.made < unlearned {
+			c.queued, c.begun = tallied{}, tallied{}
+			clear(c.stated)
+		}
+	}
+	for c.step() {
+	}
+}
+
+// Three servers that differ by more than two in speed, two models, four sizes, 12 to 40 steps, and noise in
+// everything: four of five images end within the range that was stated when they were accepted, and when they began.
+func TestRangesOfNoisyServers(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(stockInfo(t), 1)
+	c.run(400, 60)
+	t.Logf("stated when accepted: %.0f %% of %d inside; when begun: %.0f %% of %d", c.queued.share(), c.queued.all, c.begun.share(), c.begun.all)
+	if c.queued.share() < 70 || c.begun.share() < 70 || c.queued.all < 300 || c.begun.all < 300 {
+		t.Errorf("too few ends in the ranges that were stated")
+	}
+}
+
+// BenchmarkForecast runs the model of noisy servers and says how many ends lay in the ranges that were stated, and how
+// wide these were in parts of what was left.
+func BenchmarkForecast(b *testing.B) {
+	var queued, begun tallied
+	info := stockInfo(b)
+	for i := range b.N {
+		c := newCrowd(info, uint64(i)+1) //nolint:gosec // a model
+		c.run(1000, 100)
+		queued.add(c.queued)
+		begun.add(c.begun)
+	}
+	b.ReportMetric(queued.share(), "%inside-accepted")
+	b.ReportMetric(queued.width/float64(queued.all), "width-accepted")
+	b.ReportMetric(begun.share(), "%inside-begun")
+	b.ReportMetric(begun.width/float64(begun.all), "width-begun")
+}
+
+func (s *tallied) add(o tallied) {
+	s.inside, s.all, s.width = s.inside+o.inside, s.all+o.all, s.width+o.width
+}
