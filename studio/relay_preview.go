@@ -101,7 +101,10 @@ func (r *relay) sendPreview(ctx context.Context, p relayed, byBus bool, last *sh
 	} else {
 		last.stored = true
 	}
-	if err := r.send(ctx, m); err != nil {
+	p.Progress.Preview = nil
+	p.shorten()
+	progress := message{notice: notice{Kind: kindProgress}, Progress: []relayed{p}}
+	if err := r.send(ctx, progress, m); err != nil { // who has not heard of the prompt has no place for its preview
 		r.logger.DebugContext(ctx, "could not send a preview", "prompt_id", p.Progress.PromptID, "err", err)
 	}
 }
