@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -17,13 +18,11 @@ type wire struct {
 	listener net.Listener
 	passing  sync.WaitGroup
 
-	mu      sync.Mutex // guards all below
-	network string     // where the database is
-	address string
-	conns   map[net.Conn]struct{}
-	gate    chan struct{} // closed while everything passes
-	left    int           // answers until the cut; 0: none is planned
-	cut     int
+	mu    sync.Mutex // guards all below
+	conns map[net.Conn]struct{}
+	gate  chan struct{} // closed while everything passes
+	left  int           // answers until the cut; 0: none is planned
+	cut   int
 }
 
 // wire makes one, which lasts as long as the test.
@@ -49,10 +48,8 @@ func (w *workshop) wire() *wire {
 func (x *wire) pool() *pgxpool.Pool {
 	x.t.Helper()
 	config := x.config.Copy()
-	config.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-		x.mu.Lock()
-		x.network, x.address = network, address
-		x.mu.Unlock()
+	// The address is not what DialFunc is given: to cancel a statement pgx dials whom it is connected with, which is us.
+	config.ConnConfig.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "tcp", x.listener.Addr().String())
 	}
 	pool, err := pgxpool.NewWithConfig(x.t.Context(), config)
@@ -103,14 +100,12 @@ func (x *wire) reset() {
 }
 
 func (x *wire) accept() {
+	network, address := pgconn.NetworkAddress(x.config.ConnConfig.Host, x.config.ConnConfig.Port)
 	for {
 		studio, err := x.listener.Accept()
 		if err != nil {
 			return
 		}
-		x.mu.Lock()
-		network, address := x.network, x.address
-		x.mu.Unlock()
 		database, err := new(net.Dialer).DialContext(context.Background(), network, address)
 		if err != nil {
 			_ = studio.Close()
