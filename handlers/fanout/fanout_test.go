@@ -517,7 +517,7 @@ func TestCrowd(t *testing.T) {
 			for read := 0; read != leaves; {
 				event, err := c.next()
 				came()
-				if err == io.EOF && seen == states {
+				if errors.Is(err, io.EOF) && seen == states {
 					return
 				}
 				if err != nil {
