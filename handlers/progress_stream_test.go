@@ -1,11 +1,13 @@
 package handlers
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -13,10 +15,15 @@ import (
 	"easel/studio"
 )
 
+// streamPatience is how long a test reads one stream at most: what it waits for may never come.
+const streamPatience = 2 * time.Minute
+
 // follow opens a progress stream; header holds names and values in turn.
 func follow(t *testing.T, url string, header ...string) (*http.Response, *eventReader) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), streamPatience)
+	t.Cleanup(cancel)
+	r, err := http.NewRequestWithContext(ctx, "GET", url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,9 +49,9 @@ func TestBarInATerminal(t *testing.T) {
 	drawn(t, from, "A lamp  [2J and a chair")
 	drawn(t, from, "["+strings.Repeat("░", 20)+"]       Position 2 in the queue")
 	f.step(id, 5, 20)
-	drawn(t, from, "[████░░░░░░░░░░░░░░░░]  22%  Step 5 of 20, about 10 seconds left")
+	drawn(t, from, "[████░░░░░░░░░░░░░░░░]  22%  Step 5 of 20, ~10 seconds remaining")
 	f.step(id, 12, 20)
-	drawn(t, from, "[██████████░░░░░░░░░░]  54%  Step 12 of 20, a few seconds left ") // and a blank over what was longer
+	drawn(t, from, "[██████████░░░░░░░░░░]  54%  Step 12 of 20, a few seconds remaining")
 	f.picture(id, "image/png", "easel.png", []byte("x"))
 	f.end(id, studio.Complete, "")
 	rest, err := io.ReadAll(from)
@@ -59,7 +59,7 @@ func TestBarInATerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := ts.URL + "/generations/" + id.String()
-	if want := "[████████████████████] 100%  Complete, made in 1 min 0 s"; !strings.Contains(string(rest), "\r"+want) {
+	if want := "[████████████████████] 100%  Complete, made in 1 min 0 s           \n"; !strings.Contains(string(rest), "\r"+want) { // blanks over what was longer
 		t.Errorf("it ended with %q, want %q in it", rest, want)
 	}
 	if want := "\n" + page + "\n" + page + "/images/1/0\n"; !strings.HasSuffix(string(rest), want) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"os/signal"
 	"syscall"
 	"testing"
@@ -8,6 +9,9 @@ import (
 
 // A closed terminal stops the program as SIGTERM does, and not at once: the hangup may come twice.
 func TestHangupStops(t *testing.T) {
+	heard := make(chan os.Signal, 1)
+	signal.Notify(heard, syscall.SIGHUP) // also where the tests themselves run under nohup
+	defer signal.Stop(heard)
 	ctx, stop := untilSignal(t.Context())
 	defer stop()
 	for range 2 {
