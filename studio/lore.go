@@ -98,11 +98,14 @@ func (k kind) at(level int, scopes *[levels]string, w *comfy.Work, p part, cold 
 	return s, scale
 }
 
+// leastMegapixels is the size below which a picture takes no less time: what does not depend on its size is most of it.
+const leastMegapixels = 0.25
+
 func (k kind) megapixels() float64 {
 	if k.width <= 0 || k.height <= 0 {
 		return 1
 	}
-	return float64(k.width) * float64(k.height) / 1e6
+	return max(float64(k.width)*float64(k.height)/1e6, leastMegapixels)
 }
 
 // about is what was learned that says something of one kind. The lore's mu is held while it is used.

@@ -2,6 +2,7 @@ package studio
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,9 +40,8 @@ func (r *relay) carryPreviews(ctx context.Context) error {
 		case <-r.look:
 		case <-timer.C:
 		}
-		r.fetchPreviews(ctx)
-		next := r.sendPreviews(ctx, time.Now())
-		timer.Reset(next)
+		next := r.fetchPreviews(ctx)
+		timer.Reset(min(next, r.sendPreviews(ctx, time.Now())))
 	}
 }
 
@@ -82,14 +82,19 @@ func (r *relay) sendPreviews(ctx context.Context, now time.Time) (next time.Dura
 			next = min(next, wait)
 			continue
 		}
-		r.sendPreview(ctx, p, byBus, last)
-		last.rev, last.at = preview.Rev, now
+		last.at = now
+		if r.sendPreview(ctx, p, byBus, last) {
+			last.rev = preview.Rev
+		} else {
+			next = min(next, every) // it may be the last that this prompt has for long
+		}
 	}
 	r.dropPreviews(ctx, live)
 	return next
 }
 
-func (r *relay) sendPreview(ctx context.Context, p relayed, byBus bool, last *shown) {
+// sendPreview is true if the preview was sent.
+func (r *relay) sendPreview(ctx context.Context, p relayed, byBus bool, last *shown) bool {
 	m := message{notice: notice{Kind: kindPreview}, Preview: &relayedPreview{
 		Generation: p.Generation, PromptID: p.Progress.PromptID, Rev: p.Progress.Preview.Rev, MIME: p.Progress.Preview.MIME,
 	}}
@@ -97,7 +102,7 @@ func (r *relay) sendPreview(ctx context.Context, p relayed, byBus bool, last *sh
 		m.bytes = p.Progress.Preview.Bytes
 	} else if err := r.storePreview(ctx, m.Preview, p.Progress.Preview.Bytes); err != nil {
 		r.logger.DebugContext(ctx, "could not store a preview", "prompt_id", p.Progress.PromptID, "err", err)
-		return
+		return false
 	} else {
 		last.stored = true
 	}
@@ -106,7 +111,9 @@ func (r *relay) sendPreview(ctx context.Context, p relayed, byBus bool, last *sh
 	progress := message{notice: notice{Kind: kindProgress}, Progress: []relayed{p}}
 	if err := r.send(ctx, progress, m); err != nil { // who has not heard of the prompt has no place for its preview
 		r.logger.DebugContext(ctx, "could not send a preview", "prompt_id", p.Progress.PromptID, "err", err)
+		return false
 	}
+	return true
 }
 
 func (r *relay) storePreview(ctx context.Context, p *relayedPreview, bytes []byte) error {
@@ -176,14 +183,14 @@ func (r *relay) wants(generation uuid.UUID) bool {
 	return ok
 }
 
-// fetchPreviews reads the previews that were announced and did not fit the bus.
-func (r *relay) fetchPreviews(ctx context.Context) {
+// fetchPreviews reads the previews that were announced and did not fit the bus. next is when to try again.
+func (r *relay) fetchPreviews(ctx context.Context) (next time.Duration) {
 	r.mu.Lock()
 	fetch := r.fetch
 	r.fetch = make(map[uuid.UUID]uuid.UUID)
 	r.mu.Unlock()
 	if len(fetch) == 0 {
-		return
+		return previewTidy
 	}
 	prompts := make([]uuid.UUID, 0, len(fetch))
 	for prompt := range fetch {
@@ -193,11 +200,15 @@ func (r *relay) fetchPreviews(ctx context.Context) {
 	defer cancel()
 	rows, err := r.queries.PreviewsOf(ctx, prompts)
 	if err != nil {
-		r.logger.DebugContext(ctx, "could not read previews", "err", err) // the next comes within seconds
-		return
+		r.logger.DebugContext(ctx, "could not read previews", "err", err)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		maps.Copy(r.fetch, fetch)
+		return previewRowEvery
 	}
 	for _, row := range rows {
 		r.hub.previewed(fetch[row.PromptID], row.PromptID.String(),
 			&comfy.Preview{MIME: row.MIME, Bytes: row.Bytes, Rev: uint64(row.Rev)}) //nolint:gosec // above 0
 	}
+	return previewTidy
 }

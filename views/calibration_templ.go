@@ -538,7 +538,7 @@ func calibratedRuns(p Page, v CalibrationView) templ.Component {
 			templ_7745c5c3_Var28 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 40, "<section aria-labelledby=\"runs-title\"><h2 id=\"runs-title\">The last runs</h2><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"The last runs\"><table class=\"figures runs\"><thead><tr><th scope=\"col\">Picture</th><th scope=\"col\">Took</th><th scope=\"col\">First said</th><th scope=\"col\">Easel</th><th scope=\"col\">Nodes</th><th scope=\"col\">Steps</th><th scope=\"col\">Ended</th></tr></thead> <tbody>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 40, "<section aria-labelledby=\"runs-title\"><h2 id=\"runs-title\">The last runs</h2><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table of the last runs\"><table class=\"figures runs\"><thead><tr><th scope=\"col\">Picture</th><th scope=\"col\">Took</th><th scope=\"col\">First said</th><th scope=\"col\">Easel</th><th scope=\"col\">Nodes</th><th scope=\"col\">Steps</th><th scope=\"col\">Ended</th></tr></thead> <tbody>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -31,7 +31,7 @@ func TestPeopleTryTheDemo(t *testing.T) {
 	tab.WaitText("#stage .badge", "Connected")
 	tab.WaitText("#stage .badge", "Inferencing")
 	tab.Wait(`(i => i?.complete && i.naturalWidth > 0)(document.querySelector('#stage img[data-preview]'))`)
-	tab.WaitText("#stage .progress .eta", "left")
+	tab.WaitText("#stage .progress .eta", "remaining")
 	tab.WaitText("#stage .badge", "Complete")
 	tab.Wait(`(i => i?.complete && i.naturalWidth === 768)(document.querySelector('#stage a img'))`)
 	tab.WaitText("#recent", "All pictures")

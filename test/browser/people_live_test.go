@@ -113,7 +113,7 @@ func seesStepFive(t *testing.T, s *site, id string, viewers ...*Tab) {
 	t.Helper()
 	for _, viewer := range viewers {
 		viewer.Wait(`(i => i?.complete && i.naturalWidth > 0)(document.querySelector('.frame img[data-preview]'))`)
-		if eta := viewer.Text(".progress .eta"); !strings.HasSuffix(eta, "left") {
+		if eta := viewer.Text(".progress .eta"); !strings.HasSuffix(eta, "remaining") {
 			t.Errorf("time left: %q", eta)
 		}
 		viewer.Wait(`document.title.startsWith(document.querySelector('.progress .percent').textContent + (location.pathname === '/' ? ' · Easel' : ' · A light'))`)
@@ -124,7 +124,7 @@ func seesStepFive(t *testing.T, s *site, id string, viewers ...*Tab) {
 	if status, _ := s.Get(source); status != 200 {
 		t.Errorf("the preview %q of the first HTML: %d", source, status)
 	}
-	if eta := strings.TrimSpace(page.Find(".progress .eta").Text()); !strings.HasSuffix(eta, "left") {
+	if eta := strings.TrimSpace(page.Find(".progress .eta").Text()); !strings.HasSuffix(eta, "remaining") {
 		t.Errorf("time left in the first HTML: %q", eta)
 	}
 	if text := page.Find("head noscript").Text() + page.Find("head noscript meta").AttrOr("content", ""); text == "" {

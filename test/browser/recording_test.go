@@ -16,10 +16,11 @@ import (
 	"testing"
 	"time"
 
-	"easel/comfy/simulator"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+
+	"easel/comfy/simulator"
 )
 
 var recordInto = flag.String("into", "", "file for the animated picture")
