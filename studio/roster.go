@@ -180,6 +180,9 @@ func (r *roster) readRows(ctx context.Context, stale map[uuid.UUID]struct{}) err
 	}
 	for _, row := range rows {
 		r.rows[row.ID] = row
+		if p, ok := r.posts[row.ID]; ok {
+			p.supervisor.latest.Store(&row) // before it is shown: what is shown as draining takes nothing
+		}
 	}
 	for id := range r.sums {
 		if _, there := r.rows[id]; !there {
