@@ -270,16 +270,6 @@ func (e *Easel) AwaitDeath() {
 	}
 }
 
-// Running says whether the program runs.
-func (e *Easel) Running() bool {
-	select {
-	case <-e.ended:
-		return false
-	default:
-		return true
-	}
-}
-
 // SetEnv puts NAME=VALUE into the environment of the next start, over what was there. An empty
 // value takes a name out.
 func (e *Easel) SetEnv(name, value string) {
