@@ -118,8 +118,8 @@ func (s *Studio) check(r Request) (Generation, error) {
 
 // parse checks prompt and settings against the form, in the words of the request: a complaint
 // names the field as the caller knows it.
-func (s *Studio) parse(form workflow.Form, r Request) (workflow.Values, []workflow.Problem) {
-	var problems []workflow.Problem
+func (s *Studio) parse(form workflow.Form, r Request) (workflow.Values, []workflow.FieldProblem) {
+	var problems []workflow.FieldProblem
 	raw := make(map[string]json.RawMessage, len(r.Settings)+2)
 	maps.Copy(raw, r.Settings)
 	for _, text := range []struct{ name, label, value string }{
@@ -127,14 +127,14 @@ func (s *Studio) parse(form workflow.Form, r Request) (workflow.Values, []workfl
 		{fieldNegative, "The negative prompt", r.NegativePrompt},
 	} {
 		if _, taken := r.Settings[text.name]; taken {
-			problems = append(problems, workflow.Problem{
+			problems = append(problems, workflow.FieldProblem{
 				Field: "settings." + text.name, Message: "It stands beside the settings, not among them.",
 			})
 		}
 		delete(raw, text.name)
 		required := text.name == fieldPrompt
 		if complaint := workflow.CheckText(text.label, text.value, required, MaxPromptRunes); complaint != "" {
-			problems = append(problems, workflow.Problem{Field: text.name, Message: complaint})
+			problems = append(problems, workflow.FieldProblem{Field: text.name, Message: complaint})
 			continue
 		}
 		if _, has := form.Field(text.name); has || text.value != "" {
@@ -155,7 +155,7 @@ func (s *Studio) parse(form workflow.Form, r Request) (workflow.Values, []workfl
 	return values, problems
 }
 
-func mentions(problems []workflow.Problem, field string) bool {
+func mentions(problems []workflow.FieldProblem, field string) bool {
 	for _, p := range problems {
 		if p.Field == field {
 			return true

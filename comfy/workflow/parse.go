@@ -11,8 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// Problem is one complaint about one field, in words for the person who filled it in.
-type Problem struct {
+// FieldProblem is one complaint about one field, in words for the person who filled it in.
+type FieldProblem struct {
 	Field   string // the field's name, or the unknown key as it came
 	Message string // a sentence: "Width must be between 16 and 16384."
 }
@@ -30,15 +30,15 @@ const mostUnknown = 20
 //
 // Values are complete only when there are no problems. Problems come in the order of the form,
 // then unknown names, the first twenty of them.
-func (f Form) Parse(raw map[string]json.RawMessage) (Values, []Problem) {
+func (f Form) Parse(raw map[string]json.RawMessage) (Values, []FieldProblem) {
 	values := make(Values, len(f.Fields))
-	var problems []Problem
+	var problems []FieldProblem
 	for i := range f.Fields {
 		field := &f.Fields[i]
 		v, complaint := field.parse(raw[field.Name])
 		switch {
 		case complaint != "":
-			problems = append(problems, Problem{Field: field.Name, Message: complaint})
+			problems = append(problems, FieldProblem{Field: field.Name, Message: complaint})
 		case v != nil:
 			values[field.Name] = v
 		}
@@ -51,7 +51,7 @@ func (f Form) Parse(raw map[string]json.RawMessage) (Values, []Problem) {
 		if unknown++; unknown > mostUnknown {
 			break
 		}
-		problems = append(problems, Problem{Field: name, Message: f.unknown(name)})
+		problems = append(problems, FieldProblem{Field: name, Message: f.unknown(name)})
 	}
 	return values, problems
 }

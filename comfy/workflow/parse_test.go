@@ -244,7 +244,7 @@ func TestBooleans(t *testing.T) {
 
 func TestUnknownSettings(t *testing.T) {
 	_, problems := builtin(t).Form(stock(t)).Parse(settings("stepz", "1", "width", "0", "", "1", "quality", `"high"`, "prompt", `""`))
-	want := []Problem{
+	want := []FieldProblem{
 		{"prompt", "Prompt must not be empty."},
 		{"width", widthBounds},
 		{"", "There is no setting named “”."},
