@@ -49,7 +49,7 @@ func (s *Server) composer(r *http.Request, form workflow.Form, typed map[string]
 			c.Prompt.Label = orText(field.Label, c.Prompt.Label) // its placeholder is help enough
 		case hasWidth && hasHeight && (field.Name == "width" || field.Name == "height"):
 			c.Size = append(c.Size, shown)
-		case field.Group == "main" && field.Name != "negativePrompt":
+		case field.Group == workflow.GroupMain && field.Name != "negativePrompt":
 			c.Main = append(c.Main, shown)
 		default:
 			c.More = append(c.More, shown)

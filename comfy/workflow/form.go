@@ -19,6 +19,13 @@ const (
 	Choice  Kind = "choice"  // string, one of Choices
 	Boolean Kind = "boolean" // bool
 	Seed    Kind = "seed"    // uint64; absent, empty or negative input means: random, resolved by the caller
+	Image   Kind = "image"   // string: the SHA-256 of an upload in hex; the graph gets UploadName of it
+)
+
+// The groups that every form may have. Any other group is shown under its own name.
+const (
+	GroupMain = "main" // always in sight
+	GroupMore = "more" // folded away until somebody asks
 )
 
 // FormField is one field of a form: a named place in a graph, with what the servers allow there.
@@ -26,7 +33,7 @@ type FormField struct {
 	Name     string // camelCase, the key in settings: steps, guidance, width, ...
 	Label    string // for people: "Steps"
 	Help     string
-	Group    string // "main" or "more"
+	Group    string // GroupMain, GroupMore, or a heading of the workflow's own
 	Kind     Kind
 	Default  any     // of the Kind's Go type; nil: none
 	Min, Max float64 // bounds of numbers, inclusive; Bounded says whether they are known
@@ -34,7 +41,7 @@ type FormField struct {
 	Bounded  bool
 	Choices  []string // of a Choice; empty: no server has told yet, any text is taken
 	SeedMax  uint64   // of a Seed: the largest that the servers take, with all its digits
-	Required bool     // of a Text: a given one must not be blank
+	Required bool     // of a Text: a given one must not be blank; of an Image: one must be given
 	MaxRunes int      // of a Text: 0 for the general limit, MaxTextRunes
 }
 
@@ -78,7 +85,7 @@ func (w *Workflow) Form(infos ...*ObjectInfo) Form {
 			ff.Min, ff.Max, ff.Step, ff.Bounded = 0, float64(ff.SeedMax), 1, true
 		case Choice:
 			w.choose(&ff, field, infos)
-		case Text, Boolean:
+		case Text, Boolean, Image: // a server's list of files says nothing about ours
 		}
 		f.Fields = append(f.Fields, ff)
 	}

@@ -205,7 +205,7 @@ func TestParseWorkflowRefuses(t *testing.T) {
 		{`"name":"x"`, `"name":""`, "needs a name of its own"},
 		{`"fields":[`, `"fields":[{"name":"x","label":"X","group":"main","kind":"text","targets":[{"node":"1","input":"x"}]},`, "needs a name of its own"},
 		{`"integer"`, `"whole"`, `"whole" is no kind`},
-		{`"main"`, `"other"`, `"other" is no group`},
+		{`"main"`, `" "`, "The group must not be empty"},
 		{`"label":"X"`, `"label":""`, "a label and at least one target"},
 		{`"node":"1"`, `"node":"2"`, `no node "2"`},
 		{`"input":"x"`, `"input":"l"`, `input "l" of node "1" is linked`},

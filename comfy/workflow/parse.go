@@ -68,7 +68,7 @@ func (f Form) unknown(name string) string {
 // for the field, or "".
 func (ff *FormField) parse(raw json.RawMessage) (v any, complaint string) {
 	if len(raw) == 0 || isNull(raw) {
-		return ff.absent(), ""
+		return ff.absent(), ff.missing()
 	}
 	switch ff.Kind {
 	case Text:
@@ -83,6 +83,8 @@ func (ff *FormField) parse(raw json.RawMessage) (v any, complaint string) {
 		return ff.parseNumber(raw)
 	case Seed:
 		return ff.parseSeed(raw)
+	case Image:
+		return ff.parseImage(raw)
 	}
 	return nil, ff.Label + " cannot be filled in."
 }

@@ -91,12 +91,15 @@ func (v Values) Text(name string) (s string, ok bool) {
 // typed reads a JSON value into the Go type of a kind.
 func typed(kind Kind, raw json.RawMessage) (any, error) {
 	switch kind {
-	case Text, Choice:
+	case Text, Choice, Image:
 		if !isString(raw) {
 			return nil, errors.New("it must be text")
 		}
 		var s string
 		err := json.Unmarshal(raw, &s)
+		if err == nil && kind == Image && !isUpload(s) {
+			err = errors.New("it must be the SHA-256 of an upload, in 64 hex digits")
+		}
 		return s, err
 	case Integer:
 		n, err := strconv.ParseInt(string(raw), 10, 64)
@@ -142,6 +145,12 @@ func valueJSON(kind Kind, v any) (json.RawMessage, error) {
 	switch kind {
 	case Text, Choice:
 		_, ok = v.(string)
+	case Image:
+		var sum string
+		if sum, ok = v.(string); ok && isUpload(sum) {
+			return textJSON(UploadName(sum)), nil
+		}
+		ok = false
 	case Integer:
 		_, ok = v.(int64)
 	case Number:

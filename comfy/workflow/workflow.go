@@ -3,6 +3,7 @@ package workflow
 import (
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -24,7 +25,7 @@ type Field struct {
 	Name     string          `json:"name"` // camelCase
 	Label    string          `json:"label"`
 	Help     string          `json:"help,omitempty"`
-	Group    string          `json:"group"` // "main" or "more"
+	Group    string          `json:"group"` // GroupMain, GroupMore, or a heading of its own
 	Kind     Kind            `json:"kind"`
 	Default  json.RawMessage `json:"default,omitempty"`
 	Min      *float64        `json:"min,omitempty"` // own bounds: servers may narrow them, not widen
@@ -36,6 +37,9 @@ type Field struct {
 
 	value any // Default, of the Kind's Go type
 }
+
+// maxGroupRunes limits the name of a group: it is a heading.
+const maxGroupRunes = 100
 
 // Target is one input of one node.
 type Target struct {
@@ -66,7 +70,13 @@ func Parse(data []byte) (*Workflow, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read workflow %s: %w", file.ID, err)
 	}
-	w := &Workflow{ID: file.ID, Title: file.Title, Description: file.Description, Graph: g, Fields: file.Fields}
+	return New(file.ID, file.Title, file.Description, g, file.Fields)
+}
+
+// New makes a workflow of a graph and fields for it, by the rules of Parse. The graph is the
+// workflow's from then on.
+func New(id, title, description string, g Graph, fields []Field) (*Workflow, error) {
+	w := &Workflow{ID: id, Title: title, Description: description, Graph: g, Fields: slices.Clone(fields)}
 	names := map[string]bool{}
 	for i := range w.Fields {
 		f := &w.Fields[i]
@@ -82,11 +92,11 @@ func Parse(data []byte) (*Workflow, error) {
 }
 
 func (w *Workflow) check(f *Field) error {
-	if !slices.Contains([]Kind{Text, Integer, Number, Choice, Boolean, Seed}, f.Kind) {
+	if !slices.Contains([]Kind{Text, Integer, Number, Choice, Boolean, Seed, Image}, f.Kind) {
 		return fmt.Errorf("%s is no kind of field", quote(string(f.Kind)))
 	}
-	if f.Group != "main" && f.Group != "more" {
-		return fmt.Errorf("%s is no group; there are main and more", quote(f.Group))
+	if complaint := CheckText("The group", f.Group, true, maxGroupRunes); complaint != "" {
+		return errors.New(complaint)
 	}
 	if f.Label == "" || len(f.Targets) == 0 {
 		return fmt.Errorf("a label and at least one target are needed")
