@@ -305,6 +305,9 @@ func (h *hub) progressed(promptID string) {
 		return
 	}
 	h.touch(t.generation)
+	if s, ok := t.source.Snapshot(promptID); ok {
+		h.hurry(t, &s)
+	}
 	h.moving(promptID)
 }
 

@@ -98,8 +98,10 @@ func (h *hub) relayed(list []relayed, at time.Time) {
 		}
 		p.Progress.Preview = t.progress.Preview
 		t.progress, t.outlook, t.at = p.Progress, p.Outlook, at
-		h.tracked[p.Progress.PromptID] = tracked{generation: p.Generation, image: p.Image, source: t, notes: new(notes)}
+		now := tracked{generation: p.Generation, image: p.Image, source: t, notes: new(notes)}
+		h.tracked[p.Progress.PromptID] = now
 		h.touch(p.Generation)
+		h.hurry(now, &p.Progress)
 	}
 }
 
@@ -185,6 +187,17 @@ func (h *hub) touch(id uuid.UUID) {
 			h.dirty[r] = time.Now()
 		}
 		ring(h.wake)
+	}
+}
+
+// hurry has a step shown without a wait for what may come with it; mu is held.
+func (h *hub) hurry(t tracked, p *comfy.Progress) {
+	r, ok := h.records[t.generation]
+	if !ok || t.image < 1 {
+		return
+	}
+	if images := r.state().Images; t.image <= len(images) && p.StepsDone > images[t.image-1].CurrentStep {
+		h.dirty[r] = time.Time{}
 	}
 }
 

@@ -2,6 +2,7 @@ package studio
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"testing"
 	"testing/synctest"
@@ -160,6 +161,40 @@ func TestStepsAreShownWhileTheDatabaseIsSlow(t *testing.T) {
 		<-readings // of the bubble's clock: after a failure it is tried again
 		if took := time.Since(began); took < loadTimeout || took > loadTimeout+2*reloadAfter {
 			t.Errorf("read again after %v", took)
+		}
+		stop()
+		synctest.Wait()
+	})
+}
+
+// Twenty steps a second are all shown, each at the moment it is told of.
+func TestEachStepIsShownAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		h := newHub(25*time.Millisecond, nil, slog.New(slog.DiscardHandler))
+		h.refresh()
+		g := Generation{ID: uuid.New(), Status: Generating, Rev: 1, Images: []Image{{Index: 1, Status: Generating, AttemptState: attemptRunning, PromptID: "p"}}}
+		h.put(g)
+		tracker := comfy.NewTracker()
+		tracker.Expect("p", comfy.NewPlan(workflow.Graph{"3": {ClassType: "KSampler", Inputs: map[string]json.RawMessage{"steps": json.RawMessage("20")}}}, nil))
+		h.follow("p", g.ID, 1, tracker)
+		w, _ := h.watch(g.ID, nil)
+		defer w.Close()
+		go func() { _ = h.run(ctx) }()
+		tracker.Apply(comfy.Message{Type: comfy.TypeExecutionStart, PromptID: "p"}, time.Now())
+		tracker.Apply(comfy.Message{Type: comfy.TypeExecuting, PromptID: "p", Node: "3"}, time.Now())
+		h.progressed("p")
+		synctest.Wait()
+		for step := 1; step <= 20; step++ {
+			<-time.After(50 * time.Millisecond)
+			tracker.Apply(comfy.Message{Type: comfy.TypeProgress, PromptID: "p", Node: "3", Value: float64(step), Max: 20}, time.Now())
+			h.progressed("p")
+			synctest.Wait() // no time passes
+			if shown := w.Latest().Progress.CurrentStep; shown != step {
+				t.Fatalf("step %d: %d is shown", step, shown)
+			}
 		}
 		stop()
 		synctest.Wait()

@@ -71,9 +71,8 @@ func (h *hub) run(ctx context.Context) error {
 	}
 }
 
-// gather is how long a first change waits for those that come with it: ComfyUI tells of one step
-// in two messages, and the state between them would hold up the one that counts. Measured with
-// ten steps a second: without it the median step was shown 80 ms late.
+// gather is how long a first change waits for those that come with it: ComfyUI says in several messages that a node
+// has begun, and a state between them would hold up the one that counts. A step waits for nothing.
 const gather = 3 * time.Millisecond
 
 // flush publishes what is dirty and due. again is how long until the next is due; 0: nothing is.
