@@ -117,7 +117,7 @@ func (s *Server) streamScope(w http.ResponseWriter, r *http.Request, c scope) er
 		return err
 	}
 	shows := scopeSource{c, "events-" + strconv.Itoa(c.image), watch}
-	sent, ended := shows.Events()
+	_, sent, ended := shows.Events()
 	if err := stream.Send(append(connected, sent...)); err != nil || ended {
 		return err
 	}
@@ -130,7 +130,7 @@ func (s *Server) streamScope(w http.ResponseWriter, r *http.Request, c scope) er
 			return err
 		}
 		var event []byte
-		if event, ended = shows.Events(); !bytes.Equal(event, sent) {
+		if _, event, ended = shows.Events(); !bytes.Equal(event, sent) {
 			if err := stream.Send(event); err != nil {
 				return err
 			}
@@ -148,10 +148,11 @@ type scopeSource struct {
 	*studio.Watch[*studio.State]
 }
 
-// Events is the present state of the scope; last: it has ended.
-func (s scopeSource) Events() (event []byte, last bool) {
+// Events is the present state of the scope, of which each change says all; last: it has ended.
+func (s scopeSource) Events() (change, whole []byte, last bool) {
 	state := s.Latest()
-	return state.Frame(s.key, s.event), s.ended(state)
+	event := state.Frame(s.key, s.event)
+	return event, event, s.ended(state)
 }
 
 // progress is the progress of the scope in state.

@@ -3,8 +3,8 @@
 // Adopt and return. From there on a waiting stream costs a few hundred bytes: no goroutine, no buffer, no timer.
 //
 // A feed is what all streams of one key show: a state that is replaced. Each change is made into the bytes of the wire
-// once and written to every connection without waiting. A connection that has not taken a state whole when the next
-// one comes skips to the last there is.
+// once and written to every connection without waiting. A connection that falls behind gets what it has missed in one
+// write; one that has missed much skips to the last state there is.
 //
 // Who owns which goroutine: Run owns all, and returns when they have. There is a loop for each core, which alone
 // touches the sockets it was given; beside each a watch on its sockets (epoll), which tells the loop when one has
@@ -29,9 +29,10 @@ import (
 type Source interface {
 	// Notify has changed called at once and after each change, by any goroutine; changed does not wait.
 	Notify(changed func())
-	// Events is the present state as whole events. last: after them a stream is at its end. It is called by the
-	// loops and must not wait.
-	Events() (events []byte, last bool)
+	// Events is the present state: as the change from that of the call before, and the whole of it for who has seen none
+	// or missed one; both are whole events and may be the same. The first change is none. last: behind it a
+	// stream is at its end. It is called by the loops, one at a time, and must not wait.
+	Events() (change, whole []byte, last bool)
 	// Close ends the notices.
 	Close()
 }
@@ -40,7 +41,7 @@ type Source interface {
 type Stream struct {
 	Key    any    // comparable; streams of the same key share one source
 	Source Source // the hub closes it, at once where the key has one already
-	Sent   []byte // what the reader has been shown of the source; nothing is sent that says the same
+	Sent   []byte // what the reader has been shown of the source, whole; nothing is sent that says the same
 	// Closed is told, once the connection is closed, how many bytes were written after the handover. The closer
 	// calls it.
 	Closed func(bytes int64)
@@ -154,10 +155,6 @@ func (h *Hub) Adopt(w http.ResponseWriter, r *http.Request, s Stream) bool {
 	if tcp == nil || r.Context().Err() != nil {
 		return false
 	}
-	raw, err := tcp.SyscallConn()
-	if err != nil {
-		return false
-	}
 	l := h.next()
 	if l == nil {
 		return false
@@ -171,8 +168,10 @@ func (h *Hub) Adopt(w http.ResponseWriter, r *http.Request, s Stream) bool {
 	if err != nil {
 		return false
 	}
-	c := &conn{tcp: tcp, raw: raw, net: taken, closed: s.Closed}
-	tune(tcp, raw)
+	c := &conn{tcp: tcp, net: taken, closed: s.Closed}
+	if c.fd, err = tune(tcp); err != nil {
+		c.fd = -1 // closed already, as its loop is about to find
+	}
 	f := h.join(s)
 	c.share = f.shares[l.index]
 	l.admit(c, s.Sent)

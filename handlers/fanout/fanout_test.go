@@ -65,9 +65,9 @@ func (w *watch) Notify(changed func()) {
 	changed()
 }
 
-func (w *watch) Events() ([]byte, bool) {
+func (w *watch) Events() (change, whole []byte, last bool) {
 	s := w.of.state.Load()
-	return s.events, s.last
+	return s.events, s.events, s.last
 }
 
 func (w *watch) Close() {
@@ -141,7 +141,7 @@ func (r *rig) serve(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	source := &watch{of: r.topics[n]}
-	shown, _ := source.Events()
+	_, shown, _ := source.Events()
 	_, _ = w.Write(shown)
 	r.adopted.Add(1)
 	if !r.hub.Adopt(w, req, Stream{Key: n, Source: source, Sent: shown, Closed: func(bytes int64) {
@@ -554,6 +554,49 @@ func TestCrowd(t *testing.T) {
 	changing.Wait()
 	crowd.Wait()
 	r.eventually("are all closed", func() bool { return r.closed.Load() == readers })
+}
+
+// What a reader gets depends on what it was shown: the changes since then, joined, or the whole.
+func TestWhatIsMissedIsJoined(t *testing.T) {
+	frames := []*frame{new(frame)}
+	state := func(n, length int, last bool) {
+		change := fmt.Appendf(nil, "change %d%s", n, strings.Repeat(" ", length))
+		frames = append(frames, frames[len(frames)-1].next(change, fmt.Appendf(nil, "whole %d", n), last))
+	}
+	for n := 1; n <= 12; n++ {
+		state(n, 0, n == 12)
+	}
+	const end = "0\r\n\r\n"
+	for shown := range frames[:12] {
+		want := end
+		for n := 12; n > shown && n > 12-mostJoined; n-- {
+			want = string(chunk(fmt.Appendf(nil, "change %d", n))) + want
+		}
+		if shown < 12-mostJoined {
+			want = string(chunk([]byte("whole 12"))) + end
+		}
+		for range 2 { // made, and kept
+			if got := string(frames[12].after(frames[shown])); got != want {
+				t.Errorf("behind state %d: %q, want %q", shown, got, want)
+			}
+		}
+	}
+	if got, want := string(frames[12].after(nil)), string(chunk([]byte("whole 12")))+end; got != want {
+		t.Errorf("to who has seen nothing: %q, want %q", got, want)
+	}
+	for n := 13; n <= 16; n++ {
+		state(n, joinedBytes/3, false)
+	}
+	if got := frames[16].after(frames[14]); len(got) < joinedBytes/3*2 {
+		t.Errorf("two long changes are joined to %d bytes", len(got))
+	}
+	if got, want := string(frames[16].after(frames[12])), string(chunk([]byte("whole 16"))); got != want {
+		t.Errorf("four long changes: %.40q, want %q", got, want)
+	}
+	state(17, 2*joinedBytes, false)
+	if got := frames[17].after(frames[16]); len(got) < 2*joinedBytes {
+		t.Errorf("one change that is longer than all that is joined: %d bytes, want it alone", len(got))
+	}
 }
 
 func TestChunk(t *testing.T) {

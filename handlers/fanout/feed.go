@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -32,11 +33,19 @@ type share struct {
 	began *frame // nil: no pass is under way
 }
 
+// Whoever is behind gets what it has missed in one write, if that is not much, and else the present state alone.
+const (
+	mostJoined  = 8
+	joinedBytes = 16 << 10
+)
+
 // frame is one state as on the wire, shared by all who get it.
 type frame struct {
-	events []byte
-	wire   []byte
+	number uint64 // grows by one from state to state
+	whole  []byte // all events that say it
 	last   bool
+	recent [][]byte                               // on the wire: what led to this state from the one before, behind that which led to that one, and so on
+	made   [mostJoined + 1]atomic.Pointer[[]byte] // by how many of recent it joins; 0: whole
 }
 
 // join finds the feed of a stream, or makes it.
@@ -91,8 +100,9 @@ func (f *feed) frame() *frame {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if at := f.changes.Load(); f.made.Load() != at { // counted before it is read, so that none is missed
-			if events, last := f.source.Events(); last || !bytes.Equal(events, f.now.Load().events) {
-				f.now.Store(newFrame(events, last))
+			before := f.now.Load()
+			if change, whole, last := f.source.Events(); last || !bytes.Equal(whole, before.whole) {
+				f.now.Store(before.next(change, whole, last))
 			}
 			f.made.Store(at)
 		}
@@ -100,12 +110,47 @@ func (f *feed) frame() *frame {
 	return f.now.Load()
 }
 
-func newFrame(events []byte, last bool) *frame {
-	f := &frame{events: events, wire: chunk(events), last: last}
-	if last {
-		f.wire = append(f.wire, "0\r\n\r\n"...)
+// next is the state after f.
+func (f *frame) next(change, whole []byte, last bool) *frame {
+	next := &frame{number: f.number + 1, whole: whole, last: last}
+	wire := onWire(change, last)
+	next.recent = append(next.recent, f.recent[max(0, len(f.recent)+1-mostJoined):]...)
+	next.recent = append(next.recent, wire)
+	size := 0
+	for i := len(next.recent) - 1; i >= 0; i-- {
+		if size += len(next.recent[i]); size > joinedBytes && i < len(next.recent)-1 {
+			next.recent = next.recent[i+1:]
+			break
+		}
 	}
-	return f
+	next.made[1].Store(&wire)
+	return next
+}
+
+// after is what brings a reader to f that was shown sent last; nil: nothing that is known.
+func (f *frame) after(sent *frame) []byte {
+	behind := 0
+	if sent != nil && f.number-sent.number <= uint64(len(f.recent)) {
+		behind = int(f.number - sent.number)
+	}
+	if made := f.made[behind].Load(); made != nil {
+		return *made
+	}
+	wire := slices.Concat(f.recent[len(f.recent)-behind:]...)
+	if behind == 0 {
+		wire = onWire(f.whole, f.last)
+	}
+	f.made[behind].Store(&wire)
+	return wire
+}
+
+// onWire is events as a chunk, and the end of the body behind the last.
+func onWire(events []byte, last bool) []byte {
+	wire := chunk(events)
+	if last {
+		wire = append(wire, "0\r\n\r\n"...)
+	}
+	return wire
 }
 
 // chunk is data as one chunk of a chunked body (RFC 9112, 7.1), as net/http writes it.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"net"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -20,23 +19,23 @@ const (
 
 // conn is one connection. Its fields belong to its loop, once admitted, and then to the closer.
 type conn struct {
-	tcp    *net.TCPConn
-	raw    syscall.RawConn
-	net    net.Conn // what to close; usually tcp
-	closed func(bytes int64)
-	share  *share
+	// What each state needs comes first, in one line of a cache.
+	fd    int
+	sent  *frame
+	rest  []byte // what the socket has not taken yet of a frame whose beginning it has
+	bytes int64
+	last  bool // rest ends the stream
 
-	fd       int
-	at       int // in share.conns
-	beat     int // when its heartbeat is due, and
-	beatAt   int // where in loop.beating[beat] it is
-	sent     *frame
-	rest     []byte // what the socket has not taken yet of a frame whose beginning it has
-	last     bool   // rest ends the stream
-	input    int    // bytes that it was sent
-	bytes    int64
+	share    *share
+	at       int  // in share.conns
+	beat     int  // when its heartbeat is due, and
+	beatAt   int  // where in loop.beating[beat] it is
+	input    int  // bytes that it was sent
 	readable bool // reported; guarded by loop.mu, like
 	reported bool
+	tcp      *net.TCPConn
+	net      net.Conn // what to close; usually tcp
+	closed   func(bytes int64)
 }
 
 // arrival is a connection that a loop is to take in, and what its reader was shown.
@@ -65,7 +64,6 @@ type loop struct {
 	given   int // parts given out to connections
 	stuck   map[*conn]time.Time
 	pass    []*share // dirty ones that were taken
-	out     *writer
 	scratch []byte
 }
 
@@ -76,7 +74,7 @@ func newLoop(h *Hub) (*loop, error) {
 	}
 	return &loop{
 		hub: h, poller: p, wake: make(chan struct{}, 1), conns: make(map[int]*conn), stuck: make(map[*conn]time.Time),
-		out: newWriter(), scratch: make([]byte, 4096),
+		scratch: make([]byte, 4096),
 	}, nil
 }
 
@@ -92,7 +90,7 @@ func (l *loop) admit(c *conn, sent []byte) {
 		ring(l.wake)
 		return
 	}
-	l.hub.farewell(newWriter(), c)
+	l.hub.farewell(c)
 	l.hub.leave(c)
 }
 
@@ -154,7 +152,6 @@ func (l *loop) work() (more bool) {
 	l.pass = append(l.pass, l.dirty...)
 	l.dirty = l.dirty[:0]
 	for _, a := range fresh {
-		a.conn.fd = descriptor(a.conn.raw)
 		l.conns[a.conn.fd] = a.conn
 	}
 	l.mu.Unlock()
@@ -197,7 +194,7 @@ func (l *loop) takeIn(a arrival) {
 		return
 	}
 	f := c.share.feed.frame()
-	if !f.last && bytes.Equal(f.events, a.sent) {
+	if !f.last && bytes.Equal(f.whole, a.sent) {
 		c.sent = f
 		return
 	}
@@ -237,13 +234,14 @@ func (l *loop) show(s *share) (more bool) {
 
 // catchUp writes f to a connection that waits for nothing.
 func (l *loop) catchUp(c *conn, f *frame) {
+	wire := f.after(c.sent)
 	c.sent = f
-	l.write(c, f.wire, f.last)
+	l.write(c, wire, f.last)
 }
 
 // write writes as much of wire as the socket takes; the rest is written when it has room. last: then the stream ends.
 func (l *loop) write(c *conn, wire []byte, last bool) {
-	n, err := l.out.write(c.raw, wire)
+	n, err := write(c.fd, wire)
 	c.bytes += int64(n)
 	switch {
 	case err != nil:
@@ -261,7 +259,7 @@ func (l *loop) write(c *conn, wire []byte, last bool) {
 // attend looks after a connection of which something was reported.
 func (l *loop) attend(c *conn, readable bool) {
 	if readable {
-		n, open := drain(c.raw, l.scratch, mostInput-c.input)
+		n, open := drain(c.fd, l.scratch, mostInput-c.input)
 		c.input += n
 		if !open {
 			l.forget(c)
@@ -271,7 +269,7 @@ func (l *loop) attend(c *conn, readable bool) {
 	if c.rest == nil {
 		return
 	}
-	n, err := l.out.write(c.raw, c.rest)
+	n, err := write(c.fd, c.rest)
 	c.bytes += int64(n)
 	switch {
 	case err != nil:
@@ -346,7 +344,7 @@ func (l *loop) end() {
 	l.fresh = nil
 	l.mu.Unlock()
 	for _, a := range fresh {
-		l.hub.farewell(l.out, a.conn)
+		l.hub.farewell(a.conn)
 		l.hub.leave(a.conn)
 	}
 	for i := range l.beating {
@@ -357,7 +355,7 @@ func (l *loop) end() {
 				continue // it has left by itself
 			}
 			if c.rest == nil {
-				l.hub.farewell(l.out, c)
+				l.hub.farewell(c)
 			}
 			l.forget(c)
 		}
@@ -366,7 +364,7 @@ func (l *loop) end() {
 
 // farewell tells a reader when to come back, if its socket has room. The body is left without its end: a stream
 // that ends in good order is one that a browser does not ask for again.
-func (h *Hub) farewell(out *writer, c *conn) {
-	n, _ := out.write(c.raw, chunk(h.config.Farewell())) // it is cut, whether it has heard that or not
+func (h *Hub) farewell(c *conn) {
+	n, _ := write(c.fd, chunk(h.config.Farewell())) // it is cut, whether it has heard that or not
 	c.bytes += int64(n)
 }
