@@ -451,16 +451,17 @@ func (q *Queries) AttemptLive(ctx context.Context, promptID uuid.UUID) (bool, er
 const attemptProgress = `-- name: AttemptProgress :exec
 WITH lease AS (
     SELECT s.id FROM servers s
-    WHERE s.id = $4 AND s.owner = $5::uuid AND s.fence = $6 AND s.lease_until > now()
+    WHERE s.id = $5 AND s.owner = $6::uuid AND s.fence = $7 AND s.lease_until > now()
     FOR SHARE
 )
-UPDATE attempts a SET steps_done = $1, steps_planned = $2
-FROM lease WHERE a.prompt_id = $3 AND a.state = 'running'
+UPDATE attempts a SET steps_done = $1, steps_planned = $2, overall = $3
+FROM lease WHERE a.prompt_id = $4 AND a.state = 'running'
 `
 
 type AttemptProgressParams struct {
 	StepsDone    int32
 	StepsPlanned int32
+	Overall      int16
 	PromptID     uuid.UUID
 	ServerID     uuid.UUID
 	Owner        uuid.UUID
@@ -473,6 +474,7 @@ func (q *Queries) AttemptProgress(ctx context.Context, arg AttemptProgressParams
 	_, err := q.db.Exec(ctx, attemptProgress,
 		arg.StepsDone,
 		arg.StepsPlanned,
+		arg.Overall,
 		arg.PromptID,
 		arg.ServerID,
 		arg.Owner,
@@ -803,7 +805,7 @@ func (q *Queries) AttemptUnwatch(ctx context.Context, arg AttemptUnwatchParams) 
 }
 
 const attemptsInside = `-- name: AttemptsInside :many
-SELECT a.prompt_id, a.generation_id, a.image_index, a.number, a.state, a.graph, a.running_at, a.steps_done, a.steps_planned,
+SELECT a.prompt_id, a.generation_id, a.image_index, a.number, a.state, a.graph, a.running_at, a.steps_done, a.steps_planned, a.overall,
        extract(epoch FROM now() - a.created_at)::double precision AS age_seconds,
        coalesce(past.losses, 0)::integer AS losses,
        coalesce(past.crashes, 0)::integer AS crashes,
@@ -829,6 +831,7 @@ type AttemptsInsideRow struct {
 	RunningAt    *time.Time
 	StepsDone    int32
 	StepsPlanned int32
+	Overall      int16
 	AgeSeconds   float64
 	Losses       int32
 	Crashes      int32
@@ -856,6 +859,7 @@ func (q *Queries) AttemptsInside(ctx context.Context, serverID uuid.UUID) ([]Att
 			&i.RunningAt,
 			&i.StepsDone,
 			&i.StepsPlanned,
+			&i.Overall,
 			&i.AgeSeconds,
 			&i.Losses,
 			&i.Crashes,

@@ -179,6 +179,8 @@ WITH next AS (
     JOIN generations g ON g.id = i.generation_id
     WHERE i.generation_id = $1 AND i.index = $2
       AND i.status = 'pending' AND g.cancel_requested_at IS NULL AND g.held_at IS NULL
+      AND NOT EXISTS (SELECT FROM settings WHERE name = 'queue_paused' AND value = 'true')
+      AND EXISTS (SELECT FROM servers s WHERE s.id = $3 AND s.mode = 'active')
     FOR UPDATE OF g, i SKIP LOCKED
 )
 SELECT next.generation_id, next.user_id, next.prompt, next.negative_prompt, next.workflow, next.settings,
@@ -200,6 +202,7 @@ LEFT JOIN LATERAL (
 type ImagePickParams struct {
 	GenerationID uuid.UUID
 	Index        int32
+	ServerID     uuid.UUID
 }
 
 type ImagePickRow struct {
@@ -216,10 +219,11 @@ type ImagePickRow struct {
 	OutOfMemory    int32
 }
 
-// ImagePick locks an image that still waits. One that another supervisor is picking is skipped: no row. Losses count
-// attempts that vanished after they were sent; crashes, those that were running.
+// ImagePick locks an image that still waits. One that another supervisor is picking is skipped: no row. Nor is there one
+// where people have paused the queue or the server since the candidates were chosen: what is made after a pause waits.
+// Losses count attempts that vanished after they were sent; crashes, those that were running.
 func (q *Queries) ImagePick(ctx context.Context, arg ImagePickParams) (ImagePickRow, error) {
-	row := q.db.QueryRow(ctx, imagePick, arg.GenerationID, arg.Index)
+	row := q.db.QueryRow(ctx, imagePick, arg.GenerationID, arg.Index, arg.ServerID)
 	var i ImagePickRow
 	err := row.Scan(
 		&i.GenerationID,
@@ -245,12 +249,13 @@ SELECT i.generation_id, i.index, i.seed, i.width, i.height, i.status, i.error_me
        coalesce(a.state, '')::text AS attempt_state,
        coalesce(a.steps_done, 0)::integer AS steps_done,
        coalesce(a.steps_planned, 0)::integer AS steps_planned,
+       coalesce(a.overall, 0)::integer AS overall,
        coalesce(a.reused, false)::boolean AS reused,
        coalesce(s.name, '')::text AS server,
        coalesce(a.server_id, '00000000-0000-0000-0000-000000000000')::uuid AS server_id
 FROM images i
 LEFT JOIN LATERAL (
-    SELECT prompt_id, generation_id, image_index, number, server_id, fence, state, graph, result, was_running, loss_reason, error_message, error_detail, steps_done, steps_planned, created_at, submitted_at, running_at, sampling_at, finalizing_at, finished_at, reused, watch_until, adopted_at, retry_reason, timeline, calibration, fetch_seconds, store_seconds FROM attempts WHERE attempts.generation_id = i.generation_id AND attempts.image_index = i.index
+    SELECT prompt_id, generation_id, image_index, number, server_id, fence, state, graph, result, was_running, loss_reason, error_message, error_detail, steps_done, steps_planned, created_at, submitted_at, running_at, sampling_at, finalizing_at, finished_at, reused, watch_until, adopted_at, retry_reason, timeline, calibration, fetch_seconds, store_seconds, overall FROM attempts WHERE attempts.generation_id = i.generation_id AND attempts.image_index = i.index
     ORDER BY state IN ('submitting', 'submitted', 'running', 'finalizing', 'succeeded') DESC, number DESC LIMIT 1
 ) a ON true
 LEFT JOIN LATERAL (
@@ -280,6 +285,7 @@ type ImagesOfRow struct {
 	AttemptState string
 	StepsDone    int32
 	StepsPlanned int32
+	Overall      int32
 	Reused       bool
 	Server       string
 	ServerID     uuid.UUID
@@ -313,6 +319,7 @@ func (q *Queries) ImagesOf(ctx context.Context, ids []uuid.UUID) ([]ImagesOfRow,
 			&i.AttemptState,
 			&i.StepsDone,
 			&i.StepsPlanned,
+			&i.Overall,
 			&i.Reused,
 			&i.Server,
 			&i.ServerID,

@@ -41,6 +41,7 @@ type Attempt struct {
 	Calibration  []byte
 	FetchSeconds *float64
 	StoreSeconds *float64
+	Overall      int16
 }
 
 type Event struct {

@@ -227,7 +227,7 @@ WITH lease AS (
     WHERE s.id = @server_id AND s.owner = @owner::uuid AND s.fence = @fence AND s.lease_until > now()
     FOR SHARE
 )
-UPDATE attempts a SET steps_done = @steps_done, steps_planned = @steps_planned
+UPDATE attempts a SET steps_done = @steps_done, steps_planned = @steps_planned, overall = @overall
 FROM lease WHERE a.prompt_id = @prompt_id AND a.state = 'running';
 
 -- AttemptLive tells whether an attempt has not ended yet.
@@ -307,7 +307,7 @@ RETURNING g.rev, g.updated_at, image.started_at;
 -- AttemptsInside reads the attempts of a server that may be inside its ComfyUI: what a new owner
 -- of the lease looks up before it submits anything.
 -- name: AttemptsInside :many
-SELECT a.prompt_id, a.generation_id, a.image_index, a.number, a.state, a.graph, a.running_at, a.steps_done, a.steps_planned,
+SELECT a.prompt_id, a.generation_id, a.image_index, a.number, a.state, a.graph, a.running_at, a.steps_done, a.steps_planned, a.overall,
        extract(epoch FROM now() - a.created_at)::double precision AS age_seconds,
        coalesce(past.losses, 0)::integer AS losses,
        coalesce(past.crashes, 0)::integer AS crashes,

@@ -9,6 +9,7 @@ SELECT i.generation_id, i.index, i.seed, i.width, i.height, i.status, i.error_me
        coalesce(a.state, '')::text AS attempt_state,
        coalesce(a.steps_done, 0)::integer AS steps_done,
        coalesce(a.steps_planned, 0)::integer AS steps_planned,
+       coalesce(a.overall, 0)::integer AS overall,
        coalesce(a.reused, false)::boolean AS reused,
        coalesce(s.name, '')::text AS server,
        coalesce(a.server_id, '00000000-0000-0000-0000-000000000000')::uuid AS server_id
@@ -98,8 +99,9 @@ SELECT EXISTS (
     SELECT FROM servers s
     WHERE s.id = ANY(@ids::uuid[]) AND s.enabled AND s.mode = 'active' AND s.state IN ('up', 'stalled') AND s.lease_until > now());
 
--- ImagePick locks an image that still waits. One that another supervisor is picking is skipped: no row. Losses count
--- attempts that vanished after they were sent; crashes, those that were running.
+-- ImagePick locks an image that still waits. One that another supervisor is picking is skipped: no row. Nor is there one
+-- where people have paused the queue or the server since the candidates were chosen: what is made after a pause waits.
+-- Losses count attempts that vanished after they were sent; crashes, those that were running.
 -- name: ImagePick :one
 WITH next AS (
     SELECT g.id AS generation_id, g.user_id, g.prompt, g.negative_prompt, g.workflow, g.settings, i.index
@@ -107,6 +109,8 @@ WITH next AS (
     JOIN generations g ON g.id = i.generation_id
     WHERE i.generation_id = @generation_id AND i.index = @index
       AND i.status = 'pending' AND g.cancel_requested_at IS NULL AND g.held_at IS NULL
+      AND NOT EXISTS (SELECT FROM settings WHERE name = 'queue_paused' AND value = 'true')
+      AND EXISTS (SELECT FROM servers s WHERE s.id = @server_id AND s.mode = 'active')
     FOR UPDATE OF g, i SKIP LOCKED
 )
 SELECT next.generation_id, next.user_id, next.prompt, next.negative_prompt, next.workflow, next.settings,

@@ -46,6 +46,11 @@ type follower struct {
 func (f *follower) run(ctx context.Context) error {
 	defer f.hold.leave(f)
 	defer f.found()
+	defer func() {
+		if ctx.Err() != nil {
+			f.leaveWord(context.WithoutCancel(ctx))
+		}
+	}()
 	if f.fresh {
 		over, err := f.begin(ctx)
 		close(f.begun)
@@ -256,36 +261,52 @@ func (f *follower) store(ctx context.Context, v verdict) (over bool, err error) 
 	return true, f.storeEnd(ctx, v)
 }
 
-// steps is how far a prompt is.
-type steps struct{ done, planned int }
+// steps is how far a prompt is: steps of its samplers, and its share of the time from 0 to 100.
+type steps struct{ done, planned, overall int }
 
 // progress is how far the prompt is as its tracker knows, and at least as far as was kept before a
 // restart of ours.
 func (f *follower) progress() steps {
 	s, _ := f.hold.tracker.Snapshot(f.promptID)
-	now := steps{s.StepsDone, s.StepsPlanned}
-	if now.done < f.steps.done {
-		return f.steps
+	overall := max(f.hold.studio.hub.overall(f.generation, f.image), f.steps.overall)
+	if s.StepsDone < f.steps.done {
+		return steps{f.steps.done, f.steps.planned, overall}
 	}
-	return now
+	return steps{s.StepsDone, s.StepsPlanned, overall}
 }
 
 // noteSteps keeps how far the prompt is, so that a restart of ours does not forget it. It is worth
-// no second try.
+// no second try, and no longer wait than a stop may take.
 func (f *follower) noteSteps(ctx context.Context) {
 	h, now := f.hold, f.progress()
-	if f.life.State != attemptRunning || now == f.steps || now.done == 0 {
+	if f.life.State != attemptRunning || now == f.steps {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, h.studio.timing.NoteStep)
+	ctx, cancel := context.WithTimeout(ctx, noteTimeout)
 	defer cancel()
 	err := h.studio.queries.AttemptProgress(ctx, db.AttemptProgressParams{
 		ServerID: h.server.ID, Owner: h.lease.owner, Fence: h.lease.fence, PromptID: f.prompt,
-		StepsDone: int32(now.done), StepsPlanned: int32(now.planned), //nolint:gosec // steps
+		StepsDone: int32(now.done), StepsPlanned: int32(now.planned), Overall: int16(now.overall), //nolint:gosec // steps
 	})
 	if err != nil {
 		h.logger.Debug("could not keep how far a prompt is", "prompt_id", f.promptID, "err", err)
 		return
 	}
 	f.steps = now
+}
+
+const noteTimeout = time.Second
+
+// leaveWord keeps, for whoever comes after us, what is known here alone: that the prompt has begun, and how far it is.
+func (f *follower) leaveWord(ctx context.Context) {
+	s, ok := f.hold.tracker.Snapshot(f.promptID)
+	if ok && !f.running.Load() && s.Phase != comfy.PhaseQueued && !s.StartedAt.IsZero() {
+		ctx, cancel := context.WithTimeout(ctx, noteTimeout)
+		defer cancel()
+		f.life.State = attemptRunning
+		if err := f.storeRunning(ctx); err != nil {
+			f.hold.logger.Debug("could not leave word that a prompt has begun", "prompt_id", f.promptID, "err", err)
+		}
+	}
+	f.noteSteps(ctx) // even so: what the end cut short may have been stored
 }

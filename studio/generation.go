@@ -102,6 +102,7 @@ type Image struct {
 	ErrorMessage  string
 	StepsDone     int // sampler steps of the latest attempt, as they were when it ended; 0 before
 	StepsPlanned  int
+	Overall       int  // of the latest attempt, as it was kept while it ran; 0 before
 	Reused        bool // the latest attempt took an earlier result of all its samplers
 	Outputs       []Output
 	StartedAt     *time.Time // ComfyUI began the latest attempt

@@ -53,6 +53,17 @@ func (h *hub) cancelling(id uuid.UUID) bool {
 	return ok && r.generation.CancelRequestedAt != nil && !r.generation.Status.Ended()
 }
 
+// overall is what is shown of an image, 0 to 100; 0 when nobody knows it.
+func (h *hub) overall(id uuid.UUID, image int) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r, ok := h.records[id]
+	if !ok {
+		return 0
+	}
+	return r.state().Images[image-1].Overall
+}
+
 // watch follows a generation. One that is not in memory is taken from g, if that is given, and
 // stays for as long as it is watched; without it ok is false.
 func (h *hub) watch(id uuid.UUID, g *Generation) (w *Watch[*State], ok bool) {

@@ -114,6 +114,24 @@ func TestUnstorable(t *testing.T) {
 	w.once()
 }
 
+// Nor does the bar go back, though it knows of less than it did: nothing but its own number tells how much of a new
+// model was read, say.
+func TestNumberIsKnownAfterRestart(t *testing.T) {
+	t.Parallel()
+	w := open(t, stepping)
+	g := w.create(request("kept"))
+	w.atStep(2)
+	before := w.await(g.ID, "at step 1", func(s *studio.State) bool { return s.Progress.CurrentStep == 1 }).Progress
+	w.restart()
+	state := w.await(g.ID, "known again", func(s *studio.State) bool { return s.Generation.Status == studio.Generating })
+	if got := state.Progress.Overall; got < before.Overall || before.Overall <= before.Percentage {
+		t.Errorf("after the restart the number is %d, before it was %d, the steps' %d", got, before.Overall, before.Percentage)
+	}
+	w.stepper.Open()
+	w.awaitStatus(g.ID, studio.Complete)
+	w.once()
+}
+
 // What was reached before a restart of ours is shown from the first moment after it, and never goes
 // back, though ComfyUI says nothing until its next step.
 func TestStepIsKnownAfterRestart(t *testing.T) {

@@ -105,7 +105,7 @@ func imageOf(row db.ImagesOfRow) Image {
 		PromptID: row.PromptID, Server: row.Server, ServerID: row.ServerID,
 		AttemptState: row.AttemptState, Attempts: int(row.Attempts),
 		ErrorMessage: row.ErrorMessage,
-		StepsDone:    int(row.StepsDone), StepsPlanned: int(row.StepsPlanned), Reused: row.Reused,
+		StepsDone:    int(row.StepsDone), StepsPlanned: int(row.StepsPlanned), Overall: int(row.Overall), Reused: row.Reused,
 		StartedAt: row.StartedAt, FinishedAt: row.FinishedAt,
 	}
 	if image.Attempts > 1 || image.Attempts == 1 && !image.Status.Ended() {

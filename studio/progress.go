@@ -153,7 +153,11 @@ func took(image *Image) float64 {
 // atLeast holds p to what was kept of a prompt that runs, which is more than a tracker knows that
 // came after a restart of ours. kept is true when it was.
 func (p *Progress) atLeast(image *Image) (kept bool) {
-	if !working(p.Phase) || image.StepsDone <= p.CurrentStep {
+	if !working(p.Phase) {
+		return false
+	}
+	p.Overall = max(p.Overall, image.Overall)
+	if image.StepsDone <= p.CurrentStep {
 		return false
 	}
 	p.CurrentStep, p.TotalSteps = image.StepsDone, max(image.StepsPlanned, image.StepsDone)

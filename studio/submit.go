@@ -102,7 +102,7 @@ func (h *hold) pick(ctx context.Context) (*follower, error) {
 		image.PromptID, image.Server, image.ServerID = f.promptID, h.latest.Load().Name, h.server.ID
 		image.Attempts = int(row.Attempts) + 1
 		image.ErrorMessage, image.StartedAt = "", nil
-		image.StepsDone, image.StepsPlanned, image.Reused = 0, 0, false
+		image.StepsDone, image.StepsPlanned, image.Overall, image.Reused = 0, 0, 0, false
 	})
 	return f, nil
 }
@@ -136,7 +136,7 @@ func (h *hold) next(ctx context.Context, q *db.Queries) (row db.ImagePickRow, er
 				return row, cmp.Or(err, errContended)
 			}
 		}
-		row, err = db.One(q.ImagePick(ctx, db.ImagePickParams{GenerationID: c.GenerationID, Index: c.Index}))
+		row, err = db.One(q.ImagePick(ctx, db.ImagePickParams{GenerationID: c.GenerationID, Index: c.Index, ServerID: h.server.ID}))
 		if errors.Is(err, db.ErrNotFound) {
 			continue
 		}

@@ -343,7 +343,7 @@ func (h *hold) takeOver(ctx context.Context) ([]*follower, error) {
 			Posted: time.Now().Add(-time.Duration(row.AgeSeconds * float64(time.Second))),
 			Losses: int(row.Losses), Crashes: int(row.Crashes), OutOfMemory: int(row.OutOfMemory),
 		}
-		f.steps = steps{int(row.StepsDone), int(row.StepsPlanned)}
+		f.steps = steps{int(row.StepsDone), int(row.StepsPlanned), int(row.Overall)}
 		f.look.Store(true)
 		f.missed.Store(true)
 		f.behind = true
