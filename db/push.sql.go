@@ -102,6 +102,33 @@ func (q *Queries) PushPrune(ctx context.Context) (int64, error) {
 	return result.RowsAffected(), nil
 }
 
+const pushReplace = `-- name: PushReplace :exec
+UPDATE push_subscriptions s SET endpoint = $1, public_key = $2, auth = $3
+WHERE s.endpoint = $4 AND s.user_id = $5
+  AND NOT EXISTS (SELECT FROM push_subscriptions known WHERE known.endpoint = $1)
+`
+
+type PushReplaceParams struct {
+	Endpoint  string
+	PublicKey []byte
+	Auth      []byte
+	Replaces  string
+	UserID    uuid.UUID
+}
+
+// PushReplace gives a browser the endpoint that its push service has put in the place of another, with all that
+// it is to be told. If both are known, the old one is left to be answered as gone.
+func (q *Queries) PushReplace(ctx context.Context, arg PushReplaceParams) error {
+	_, err := q.db.Exec(ctx, pushReplace,
+		arg.Endpoint,
+		arg.PublicKey,
+		arg.Auth,
+		arg.Replaces,
+		arg.UserID,
+	)
+	return err
+}
+
 const pushSubscribe = `-- name: PushSubscribe :one
 INSERT INTO push_subscriptions (user_id, endpoint, public_key, auth, every_end)
 SELECT $1, $2, $3, $4, $5

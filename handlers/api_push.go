@@ -39,8 +39,8 @@ func newSubscriptionJSON(wanted studio.PushWanted) subscriptionJSON {
 }
 
 // subscribeFields are the members of a subscription's object: those of PushSubscription.toJSON() in a browser, and
-// what it wants to hear of.
-var subscribeFields = []string{"endpoint", "expirationTime", "keys", "every", "generation"}
+// what it wants to hear of, or the endpoint that it had before.
+var subscribeFields = []string{"endpoint", "expirationTime", "keys", "every", "generation", "replaces"}
 
 // subscribeRequest is a browser that wants to be told.
 type subscribeRequest struct {
@@ -69,6 +69,7 @@ func parseSubscribe(body []byte) (*subscribeRequest, error) {
 	var keys struct{ P256dh, Auth string }
 	var generation string
 	read("endpoint", &request.browser.Endpoint, "must be text")
+	read("replaces", &request.browser.Replaces, "must be text")
 	read("keys", &keys, "must hold the texts p256dh and auth")
 	read("every", &request.every, "must be true or false")
 	read("generation", &generation, "must be the id of a generation")

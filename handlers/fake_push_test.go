@@ -30,7 +30,7 @@ func (f *fakeStudio) Subscribe(_ context.Context, _ uuid.UUID, b studio.Browser,
 		return studio.PushWanted{}, &studio.InvalidError{Fields: []studio.FieldError{{Field: "keys", Message: "These are no keys."}}}
 	}
 	for _, known := range f.push {
-		if known.Endpoint == b.Endpoint {
+		if known.Endpoint == b.Endpoint || known.Endpoint == b.Replaces {
 			known.Browser, known.wanted.Every = b, known.wanted.Every || every
 			return known.wanted, nil
 		}

@@ -48,6 +48,10 @@ func TestPushSubscription(t *testing.T) {
 		t.Errorf("stored: %+v", kept)
 	}
 	f.mu.Unlock()
+	moved := strings.Replace(body(base64.RawURLEncoding, `,"replaces":"https://push.example.com/1"`), "com/1", "com/2", 1)
+	if third := decode[subscriptionJSON](t, call(t, s, "POST", "/api/push/subscriptions", moved), 201); third.ID != first.ID || !third.Every {
+		t.Errorf("with another endpoint: %+v after %+v", third, second)
+	}
 	path := "/api/push/subscriptions/" + first.ID.String()
 	for _, step := range []struct {
 		method, path string
@@ -78,7 +82,7 @@ func TestPushSubscription(t *testing.T) {
 		{`,"generation":"` + ended.Generation.ID.String() + `"`, 409, "[]"},
 		{`,"generation":"` + uuid.NewString() + `"`, 404, "[]"},
 		{`,"generation":"x"`, 422, "[generation]"},
-		{`,"every":"yes","other":1`, 422, "[every other]"},
+		{`,"every":"yes","replaces":1,"other":1`, 422, "[every other replaces]"},
 	} {
 		p := decode[problem](t, call(t, s, "POST", "/api/push/subscriptions", body(base64.RawURLEncoding, bad.more)), bad.status)
 		names := fields(p)

@@ -9,6 +9,13 @@ ON CONFLICT (endpoint) DO UPDATE SET user_id = excluded.user_id, public_key = ex
     auth = excluded.auth, every_end = push_subscriptions.every_end OR excluded.every_end, renewed_at = now()
 RETURNING id;
 
+-- PushReplace gives a browser the endpoint that its push service has put in the place of another, with all that
+-- it is to be told. If both are known, the old one is left to be answered as gone.
+-- name: PushReplace :exec
+UPDATE push_subscriptions s SET endpoint = @endpoint, public_key = @public_key, auth = @auth
+WHERE s.endpoint = @replaces AND s.user_id = @user_id
+  AND NOT EXISTS (SELECT FROM push_subscriptions known WHERE known.endpoint = @endpoint);
+
 -- PushWish notes that a browser wants to hear of one generation. The lock makes an end wait, or be seen. No
 -- row: it has ended, or it is not the user's.
 -- name: PushWish :execrows

@@ -118,7 +118,8 @@
 	};
 	const subscribe = async (what) => {
 		const browser = await subscription(true);
-		const { id } = await ask('POST', 'push/subscriptions', { ...browser.toJSON(), ...what });
+		const { endpoint } = read('browser', {});
+		const { id } = await ask('POST', 'push/subscriptions', { ...browser.toJSON(), ...(endpoint && { replaces: endpoint }), ...what });
 		write('browser', { id, endpoint: browser.endpoint });
 	};
 	const forget = async () => {

@@ -25,6 +25,20 @@ self.addEventListener('push', (event) => event.waitUntil((async () => {
 	});
 })()));
 
+// The push service has given this browser another endpoint. Without the old one nobody here can say what it
+// was to be told: the next page that is opened does.
+self.addEventListener('pushsubscriptionchange', (event) => event.waitUntil((async () => {
+	const { oldSubscription, newSubscription } = event;
+	if (!oldSubscription) return;
+	const { publicKey } = await (await fetch('api/push')).json();
+	const browser = newSubscription ?? await self.registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: publicKey });
+	await fetch('api/push/subscriptions', {
+		method: 'POST',
+		headers: { 'Content-Type': 'application/json' },
+		body: JSON.stringify({ ...browser.toJSON(), replaces: oldSubscription.endpoint }),
+	});
+})()));
+
 self.addEventListener('notificationclick', (event) => {
 	event.notification.close();
 	event.waitUntil((async () => {

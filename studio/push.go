@@ -18,6 +18,7 @@ type Browser struct {
 	Endpoint  string // of the push service of its maker
 	PublicKey []byte // p256dh: an uncompressed point of P-256, 65 bytes
 	Auth      []byte // 16 bytes
+	Replaces  string // the endpoint that it had before; empty: none that it knows of
 }
 
 // PushWanted is what a browser has asked for.
@@ -40,7 +41,7 @@ func (s *Studio) PushKey() string {
 }
 
 // Subscribe stores a browser of a user, or renews what is known of it. With every it is told of all ends;
-// without, that stays as it was. Errors: *InvalidError for "endpoint" and "keys", ErrUnavailable.
+// without, that stays as it was. What was asked for under an endpoint that b replaces is b's. Errors: *InvalidError for "endpoint" and "keys", ErrUnavailable.
 func (s *Studio) Subscribe(ctx context.Context, user uuid.UUID, b Browser, every bool) (PushWanted, error) {
 	var problems []FieldError
 	endpoint, err := parseWebhook(b.Endpoint, s.config.PrivateWebhooks)
@@ -56,6 +57,13 @@ func (s *Studio) Subscribe(ctx context.Context, user uuid.UUID, b Browser, every
 	if !s.Settings().Push { // so that every instance looks for messages when something ends
 		if err := s.set(ctx, settingPush, true); err != nil {
 			return PushWanted{}, err
+		}
+	}
+	if b.Replaces != "" {
+		if err := s.queries.PushReplace(ctx, db.PushReplaceParams{
+			Replaces: b.Replaces, UserID: user, Endpoint: endpoint.String(), PublicKey: b.PublicKey, Auth: b.Auth,
+		}); err != nil {
+			return PushWanted{}, unavailable(fmt.Errorf("replace push subscription: %w", err))
 		}
 	}
 	id, err := db.One(s.queries.PushSubscribe(ctx, db.PushSubscribeParams{

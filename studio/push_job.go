@@ -60,7 +60,7 @@ func (w *pushWorker) Work(ctx context.Context, job *river.Job[pushArgs]) error {
 		return river.JobSnooze(jitter(snooze)) // which is no try
 	}
 	defer leave()
-	message := pushing{Browser: Browser{Endpoint: row.Endpoint, PublicKey: row.PublicKey, Auth: row.Auth}}
+	message := pushing{Keep: max(pushPatience-ageOf(row), 0), Browser: Browser{Endpoint: row.Endpoint, PublicKey: row.PublicKey, Auth: row.Auth}}
 	if row.GenerationID != nil {
 		message.Topic = base64.RawURLEncoding.EncodeToString(row.GenerationID[:])
 	}
@@ -78,11 +78,14 @@ func (w *pushWorker) Work(ctx context.Context, job *river.Job[pushArgs]) error {
 	return s.afterPush(context.WithoutCancel(ctx), row, a)
 }
 
+func ageOf(row db.PushForJobRow) time.Duration {
+	return time.Duration(row.AgeSeconds * float64(time.Second))
+}
+
 // afterPush stores what came of a try. A browser that is gone is forgotten, with all that it was to be told.
 func (s *Studio) afterPush(ctx context.Context, row db.PushForJobRow, a answer) error {
 	pause := max(jitter(min(s.timing.RetryWebhook<<min(row.Tries, 20), maxWebhookPause)), a.RetryAfter)
-	age := time.Duration(row.AgeSeconds * float64(time.Second))
-	again := a.Outcome == tryAgain && age+pause <= pushPatience && row.GenerationID != nil // somebody waits for a test
+	again := a.Outcome == tryAgain && ageOf(row)+pause <= pushPatience && row.GenerationID != nil // somebody waits for a test
 	var err error
 	switch {
 	case a.Outcome == gone:

@@ -17,8 +17,8 @@ const (
 	// nothing from its length. Ours need a quarter of it.
 	pushRecord = 2048
 
-	// pushPatience is how long a message is tried, and how long a push service keeps it for a browser that is
-	// off: nobody wants to hear of it later.
+	// pushPatience is how long a message is tried, and kept by a push service for a browser that is off, both
+	// together: nobody wants to hear of it later.
 	pushPatience = 12 * time.Hour
 )
 
@@ -27,7 +27,8 @@ type pushing struct {
 	Browser
 
 	Body  []byte
-	Topic string // a later message of the same takes the place of one that waits; empty: none
+	Keep  time.Duration // how long the push service keeps it for a browser that is off
+	Topic string        // a later message of the same takes the place of one that waits; empty: none
 }
 
 // push gives a message to a browser's push service, encrypted so that only the browser can read it (RFC 8291), and
@@ -43,7 +44,7 @@ func (s *sender) push(ctx context.Context, key *ecdh.PrivateKey, contact string,
 	response, err := webpush.SendNotificationWithContext(limited, p.Body,
 		&webpush.Subscription{Endpoint: p.Endpoint, Keys: webpush.Keys{Auth: encode(p.Auth), P256dh: encode(p.PublicKey)}},
 		&webpush.Options{
-			HTTPClient: named{s}, RecordSize: pushRecord, TTL: int(pushPatience.Seconds()), Topic: p.Topic, Urgency: webpush.UrgencyNormal,
+			HTTPClient: named{s}, RecordSize: pushRecord, TTL: int(p.Keep.Seconds()), Topic: p.Topic, Urgency: webpush.UrgencyNormal,
 			Subscriber: contact, VAPIDPublicKey: encode(key.PublicKey().Bytes()), VAPIDPrivateKey: encode(key.Bytes()),
 		})
 	if ctx.Err() != nil {

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -42,7 +43,10 @@ type pushService struct {
 	got      []pushed
 }
 
-type pushed struct{ Path, Topic, Body string }
+type pushed struct {
+	Path, Topic, Body string
+	TTL               time.Duration
+}
 
 // authSecret is what all its browsers share with us.
 var authSecret = []byte("sixteen bytes...")
@@ -82,20 +86,26 @@ func (p *pushService) serve(w http.ResponseWriter, r *http.Request) {
 		p.t.Errorf("a message to %s: %v", path, err)
 	}
 	if status < 300 {
-		p.got = append(p.got, pushed{strings.TrimPrefix(path, "/"), r.Header.Get("Topic"), text})
+		p.got = append(p.got, pushed{strings.TrimPrefix(path, "/"), r.Header.Get("Topic"), text, ttl(r)})
 	}
 	w.WriteHeader(status)
 }
 
 // open checks what a push service checks (RFC 8030 and 8292) and decrypts what the browser does.
 func (p *pushService) open(r *http.Request, body []byte) (string, error) {
-	if r.Method != http.MethodPost || r.Header.Get("Content-Encoding") != "aes128gcm" || r.Header.Get("TTL") != "43200" {
+	if r.Method != http.MethodPost || r.Header.Get("Content-Encoding") != "aes128gcm" || r.Header.Get("TTL") == "" {
 		return "", fmt.Errorf("%s with %v", r.Method, r.Header)
 	}
 	if err := p.vapid(r); err != nil {
 		return "", err
 	}
 	return harness.OpenPush(p.browsers[r.URL.Path], authSecret, body)
+}
+
+// ttl is how long a message is to be kept.
+func ttl(r *http.Request) time.Duration {
+	seconds, _ := strconv.Atoi(r.Header.Get("TTL"))
+	return time.Duration(seconds) * time.Second
 }
 
 // vapid checks who sends a message.
@@ -176,6 +186,15 @@ func TestPushOfEachEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	anew := p.browser("anew") // its push service has moved it
+	anew.Replaces = p.URL + "/one"
+	if moved := w.subscribe(anew, false); moved != one {
+		t.Error("a browser with another endpoint is another")
+	}
+	anew.Replaces = p.URL + "/all" // both are known: nothing goes over
+	if moved := w.subscribe(anew, false); moved != one {
+		t.Error("a browser has taken the place of another")
+	}
 	if wanted, err := w.studio.Subscription(t.Context(), one); err != nil || wanted.Every || len(wanted.Generations) != 2 {
 		t.Errorf("Subscription() = %+v, %v", wanted, err)
 	}
@@ -217,7 +236,7 @@ func TestPushOfEachEnd(t *testing.T) {
 		t.Errorf("all = %v, want %v", got, want)
 	}
 	want = map[string]string{running.ID.String(): "complete", cancelled.ID.String(): "cancelled"}
-	if got := told("one"); fmt.Sprint(got) != fmt.Sprint(want) {
+	if got := told("anew"); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("one = %v, want %v", got, want)
 	}
 	if err := w.studio.WishPush(t.Context(), one, running.ID, true); !errors.Is(err, studio.ErrEnded) {
@@ -298,9 +317,12 @@ func TestPushJobGone(t *testing.T) {
 	w.awaitStatus(w.create(request("overdue")).ID, studio.Complete)
 	w.eventually("tried", func() bool { return w.count("SELECT count(*) FROM push_messages WHERE tries = 1") == 1 })
 	w.exec("DELETE FROM river.river_job WHERE kind = 'push'")
-	w.exec("UPDATE push_messages SET next_try_at = now() - interval '11 minutes'")
+	w.exec("UPDATE push_messages SET next_try_at = now() - interval '11 minutes', created_at = now() - interval '10 hours'")
 	w.chore("webhooks")
 	w.eventually("told", func() bool { return len(p.to("phone")) == 1 })
+	if keep := p.to("phone")[0].TTL; keep > 2*time.Hour || keep < time.Hour {
+		t.Errorf("after ten of twelve hours it is to be kept for %s", keep)
+	}
 }
 
 // What cannot be a browser is refused with the field's name; and there is a limit to how many one user has.

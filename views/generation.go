@@ -423,6 +423,14 @@ type Attempt struct {
 	Times      []Moment
 }
 
+// again is which attempt of its image this is, where it is not the first.
+func (a Attempt) again() string {
+	if a.Number < 2 {
+		return ""
+	}
+	return ", attempt " + strconv.Itoa(a.Number)
+}
+
 // Moment is one point in the life of an attempt.
 type Moment struct {
 	Name string

@@ -35,6 +35,7 @@ type phone struct {
 
 	mu   sync.Mutex
 	told []string // decrypted
+	last string   // where the last one was sent to
 }
 
 func newPhone(t *testing.T) *phone {
@@ -51,7 +52,7 @@ func newPhone(t *testing.T) *phone {
 			t.Errorf("a push message: %v", err)
 		}
 		p.mu.Lock()
-		p.told = append(p.told, text)
+		p.told, p.last = append(p.told, text), r.URL.Path
 		p.mu.Unlock()
 		w.WriteHeader(http.StatusCreated)
 	}))
@@ -140,6 +141,108 @@ func (tab *Tab) deliver(s *site, text string) {
 	case <-ctx.Done():
 		tab.t.Fatal("there is no service worker")
 	}
+}
+
+// worker is the tab's service worker: a function that gives the value of an expression in it.
+func (tab *Tab) worker(s *site) func(expression string) string {
+	tab.t.Helper()
+	targets, err := chromedp.Targets(tab.ctx)
+	if err != nil {
+		tab.t.Fatal(err)
+	}
+	at := slices.IndexFunc(targets, func(i *target.Info) bool { return i.Type == "service_worker" && strings.HasPrefix(i.URL, s.URL+"/") })
+	if at < 0 {
+		tab.t.Fatalf("there is no service worker among %v", targets)
+	}
+	ctx, cancel := chromedp.NewContext(tab.ctx, chromedp.WithTargetID(targets[at].TargetID))
+	tab.t.Cleanup(cancel) // which ends the worker, too
+	return func(expression string) string {
+		tab.t.Helper()
+		value, err := chromedp.Run(ctx, chromedp.Evaluate[string](expression, chromedp.EvalAwaitPromise))
+		if err != nil {
+			tab.t.Fatalf("%s: %v", expression, err)
+		}
+		return value
+	}
+}
+
+// A press on a notification goes to the page of its generation: to the tab that shows it, else to a new one. Only the
+// browser may make such events, and asks whether a hand was there; so what they lead to is noted here, not done.
+func TestNotificationIsPressed(t *testing.T) {
+	t.Parallel()
+	p := newPhone(t)
+	s := open(t, siteOptions{env: []string{"EASEL_ALLOW_PRIVATE_WEBHOOKS=true"}})
+	g := s.made(ask{Prompt: "Pressed", Settings: small()})
+	tab := p.visitor(s)
+	tab.Goto("/settings")
+	tab.Click(`[data-done=notice]`)
+	tab.Wait(`document.cookie.includes('easel_notice=1')`)
+	const press = `(async (url) => {
+		let led = 'nowhere', over;
+		const send = async (event) => {
+			event.waitUntil = (promise) => { over = promise; };
+			dispatchEvent(event);
+			await over;
+		};
+		WindowClient.prototype.focus = async function () { led = 'focus ' + new URL(this.url).pathname; };
+		clients.openWindow = async (url) => { led = 'open ' + url; };
+		await send(new PushEvent('push', { data: JSON.stringify({ title: 'Picture complete', tag: 'one', url }) }));
+		const [notification] = await registration.getNotifications();
+		await send(new NotificationEvent('notificationclick', { notification }));
+		return led + ', ' + (await registration.getNotifications()).length + ' left';
+	})`
+	worker, path := tab.worker(s), "/generations/"+g.ID
+	for _, step := range []struct{ at, url, want string }{
+		{"/settings", path, "open " + s.URL + path + ", 0 left"},
+		{path, path, "focus " + path + ", 0 left"},
+		{path + "?from=1", path, "focus " + path + ", 0 left"},
+		{path, "https://elsewhere.example/", "nowhere, 0 left"},
+	} {
+		tab.Goto(step.at)
+		if got := worker(press + "(" + quote(step.url) + ")"); got != step.want {
+			t.Errorf("at %s a press on one for %s: %s, want %s", step.at, step.url, got, step.want)
+		}
+	}
+}
+
+// When the push service gives a browser another endpoint, its service worker tells us, and what was asked for goes over.
+func TestPushEndpointChanges(t *testing.T) {
+	t.Parallel()
+	p := newPhone(t)
+	s := open(t, siteOptions{env: []string{"EASEL_ALLOW_PRIVATE_WEBHOOKS=true"}})
+	tab := p.visitor(s)
+	tab.Goto("/settings")
+	tab.Click(`[data-done=push]`)
+	tab.Wait(`document.cookie.includes('easel_push=1')`)
+	change := fmt.Sprintf(`(async () => {
+		let over, asked;
+		const made = (key) => ({ toJSON: () => ({ endpoint: %[1]q + '/moved', keys: { p256dh: %[2]q, auth: %[3]q } }) });
+		PushManager.prototype.subscribe = async ({ applicationServerKey }) => { asked = applicationServerKey; return made(); };
+		const event = Object.assign(new Event('pushsubscriptionchange'), {
+			oldSubscription: { endpoint: %[1]q + '/phone' }, newSubscription: null, waitUntil: (promise) => { over = promise; },
+		});
+		dispatchEvent(event);
+		await over;
+		return String(asked);
+	})()`, p.URL, base64.RawURLEncoding.EncodeToString(p.key.PublicKey().Bytes()), base64.RawURLEncoding.EncodeToString(p.auth))
+	if key := tab.worker(s)(change); len(key) != 87 {
+		t.Errorf("subscribed with the key %q", key)
+	}
+	id := Eval[string](tab, `JSON.parse(localStorage.easel_browser).id`)
+	var wanted struct{ Every bool }
+	if s.json("GET", "/api/push/subscriptions/"+id, nil, &wanted); !wanted.Every {
+		t.Error("the browser is not to be told any more")
+	}
+	g := s.made(ask{Prompt: "After the move", Settings: small()})
+	s.eventually("the message arrives at the new endpoint", func() bool {
+		return len(p.all()) == 1 && strings.Contains(p.all()[0], g.ID)
+	})
+	p.mu.Lock()
+	if p.last != "/moved" {
+		t.Errorf("it was sent to %s", p.last)
+	}
+	p.mu.Unlock()
+	tab.NoComplaints()
 }
 
 // Whoever has chosen all three on the settings page is told of an end that happens while the page is in the

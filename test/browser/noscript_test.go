@@ -64,7 +64,7 @@ func noscriptRun(t *testing.T, s *site, tab *Tab) (id string) {
 	live := tab.Frame(s.URL + "/generations/" + id + "/live")
 	s.atNode("CheckpointLoaderSimple")
 	live.waitWritten(shown{Badge: "🔗 Connected", Line: "Loading checkpoint"})
-	if Eval[bool](tab, `[...document.querySelectorAll('.stage > .pictures, .stage > .progress')].some(e => e.checkVisibility())`) {
+	if Eval[bool](tab, `[...document.querySelectorAll('.stage > .pictures, .stage > .progress')].some(e => e.checkVisibility({visibilityProperty: true}))`) {
 		t.Error("beside the live part stands one that is not")
 	}
 	for _, step := range []int{5, 12} {
