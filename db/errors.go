@@ -26,6 +26,7 @@ func One[Row any](row Row, err error) (Row, error) {
 // SQLSTATE codes, from appendix A of Postgres' manual.
 const (
 	codeUniqueViolation   = "23505"
+	codeForeignViolation  = "23503"
 	codeTooManyConns      = "53300"
 	codeDiskFull          = "53100"
 	codeReadOnly          = "25006" // a standby after a failover
@@ -44,6 +45,12 @@ const (
 func Duplicate(err error, constraint string) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && pgErr.Code == codeUniqueViolation && pgErr.ConstraintName == constraint
+}
+
+// Unreferred reports whether err is a violation of the foreign key of that name.
+func Unreferred(err error, constraint string) bool {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pgErr.Code == codeForeignViolation && pgErr.ConstraintName == constraint
 }
 
 // Refused reports whether err says that the database will never take what it was given, however

@@ -125,42 +125,43 @@ WITH waiting AS (
         SELECT FROM generations w WHERE w.user_id = $1 AND w.status = 'pending' LIMIT $2::integer
     ) AS capped
 ), generation AS (
-    INSERT INTO generations (id, user_id, prompt, negative_prompt, workflow, settings, request,
+    INSERT INTO generations (id, user_id, prompt, negative_prompt, workflow, workflow_version, settings, request,
                              idempotency_key, body_hash, priority, retry_of, webhook, needs, total_images, images_left, origin)
-    SELECT $3, $1, $4, $5, $6, $7, $8,
-           $9, $10, $11, $12::uuid, $13, $14::text[],
-           cardinality($15::text[]), cardinality($15::text[]), $16
+    SELECT $3, $1, $4, $5, $6, $7::integer, $8, $9,
+           $10, $11, $12, $13::uuid, $14, $15::text[],
+           cardinality($16::text[]), cardinality($16::text[]), $17
     FROM waiting WHERE waiting.n < $2::integer
     ON CONFLICT ON CONSTRAINT generations_idempotency DO NOTHING
     RETURNING id, rev, created_at, rank
 ), image AS (
     INSERT INTO images (generation_id, index, seed, width, height)
-    SELECT generation.id, seeds.index, seeds.seed, $17, $18
-    FROM generation, (SELECT unnest($15::text[])::numeric AS seed,
-                             generate_series(1, cardinality($15::text[])) AS index) AS seeds
+    SELECT generation.id, seeds.index, seeds.seed, $18, $19
+    FROM generation, (SELECT unnest($16::text[])::numeric AS seed,
+                             generate_series(1, cardinality($16::text[])) AS index) AS seeds
 )
 SELECT rev, created_at, rank FROM generation
 `
 
 type GenerationInsertParams struct {
-	UserID         uuid.UUID
-	MaxWaiting     int32
-	ID             uuid.UUID
-	Prompt         string
-	NegativePrompt string
-	Workflow       string
-	Settings       []byte
-	Request        []byte
-	IdempotencyKey *string
-	BodyHash       []byte
-	Priority       int32
-	RetryOf        *uuid.UUID
-	Webhook        string
-	Needs          []string
-	Seeds          []string
-	Origin         uuid.UUID
-	Width          int32
-	Height         int32
+	UserID          uuid.UUID
+	MaxWaiting      int32
+	ID              uuid.UUID
+	Prompt          string
+	NegativePrompt  string
+	Workflow        string
+	WorkflowVersion *int32
+	Settings        []byte
+	Request         []byte
+	IdempotencyKey  *string
+	BodyHash        []byte
+	Priority        int32
+	RetryOf         *uuid.UUID
+	Webhook         string
+	Needs           []string
+	Seeds           []string
+	Origin          uuid.UUID
+	Width           int32
+	Height          int32
 }
 
 type GenerationInsertRow struct {
@@ -179,6 +180,7 @@ func (q *Queries) GenerationInsert(ctx context.Context, arg GenerationInsertPara
 		arg.Prompt,
 		arg.NegativePrompt,
 		arg.Workflow,
+		arg.WorkflowVersion,
 		arg.Settings,
 		arg.Request,
 		arg.IdempotencyKey,
@@ -335,7 +337,7 @@ func (q *Queries) GenerationSearch(ctx context.Context, arg GenerationSearchPara
 
 const generationSearchNear = `-- name: GenerationSearchNear :many
 SELECT near.id FROM (
-    SELECT id, user_id, prompt, negative_prompt, workflow, settings, request, idempotency_key, body_hash, priority, retry_of, status, total_images, images_left, images_complete, cancel_requested_at, error_code, error_message, warnings, rev, origin, created_at, updated_at, finished_at, search, held_at, rank, webhook, needs FROM generations
+    SELECT id, user_id, prompt, negative_prompt, workflow, settings, request, idempotency_key, body_hash, priority, retry_of, status, total_images, images_left, images_complete, cancel_requested_at, error_code, error_message, warnings, rev, origin, created_at, updated_at, finished_at, search, held_at, rank, webhook, needs, workflow_version FROM generations
     WHERE $1::uuid IS NULL OR id < $1::uuid
     ORDER BY id DESC LIMIT $2
 ) near
@@ -396,7 +398,7 @@ func (q *Queries) GenerationSearchNear(ctx context.Context, arg GenerationSearch
 }
 
 const generationsByID = `-- name: GenerationsByID :many
-SELECT g.id, user_id, prompt, negative_prompt, workflow, settings, status, error_code, error_message,
+SELECT g.id, user_id, prompt, negative_prompt, workflow, workflow_version, settings, status, error_code, error_message,
        warnings, priority, rank, held_at, u.served_at,
        retry_of, cancel_requested_at, g.created_at, updated_at, finished_at, rev, webhook, needs
 FROM generations g JOIN users u ON u.id = g.user_id WHERE g.id = ANY($1::uuid[])
@@ -408,6 +410,7 @@ type GenerationsByIDRow struct {
 	Prompt            string
 	NegativePrompt    string
 	Workflow          string
+	WorkflowVersion   *int32
 	Settings          []byte
 	Status            string
 	ErrorCode         string
@@ -443,6 +446,7 @@ func (q *Queries) GenerationsByID(ctx context.Context, ids []uuid.UUID) ([]Gener
 			&i.Prompt,
 			&i.NegativePrompt,
 			&i.Workflow,
+			&i.WorkflowVersion,
 			&i.Settings,
 			&i.Status,
 			&i.ErrorCode,

@@ -174,7 +174,7 @@ func (q *Queries) ImageOvertaken(ctx context.Context, arg ImageOvertakenParams) 
 
 const imagePick = `-- name: ImagePick :one
 WITH next AS (
-    SELECT g.id AS generation_id, g.user_id, g.prompt, g.negative_prompt, g.workflow, g.settings, i.index
+    SELECT g.id AS generation_id, g.user_id, g.prompt, g.negative_prompt, g.workflow, g.workflow_version, g.settings, i.index
     FROM images i
     JOIN generations g ON g.id = i.generation_id
     WHERE i.generation_id = $1 AND i.index = $2
@@ -183,7 +183,7 @@ WITH next AS (
       AND EXISTS (SELECT FROM servers s WHERE s.id = $3 AND s.mode = 'active')
     FOR UPDATE OF g, i SKIP LOCKED
 )
-SELECT next.generation_id, next.user_id, next.prompt, next.negative_prompt, next.workflow, next.settings,
+SELECT next.generation_id, next.user_id, next.prompt, next.negative_prompt, next.workflow, next.workflow_version, next.settings,
        next.index,
        coalesce(past.attempts, 0)::integer AS attempts,
        coalesce(past.losses, 0)::integer AS losses,
@@ -206,17 +206,18 @@ type ImagePickParams struct {
 }
 
 type ImagePickRow struct {
-	GenerationID   uuid.UUID
-	UserID         uuid.UUID
-	Prompt         string
-	NegativePrompt string
-	Workflow       string
-	Settings       []byte
-	Index          int32
-	Attempts       int32
-	Losses         int32
-	Crashes        int32
-	OutOfMemory    int32
+	GenerationID    uuid.UUID
+	UserID          uuid.UUID
+	Prompt          string
+	NegativePrompt  string
+	Workflow        string
+	WorkflowVersion *int32
+	Settings        []byte
+	Index           int32
+	Attempts        int32
+	Losses          int32
+	Crashes         int32
+	OutOfMemory     int32
 }
 
 // ImagePick locks an image that still waits. One that another supervisor is picking is skipped: no row. Nor is there one
@@ -231,6 +232,7 @@ func (q *Queries) ImagePick(ctx context.Context, arg ImagePickParams) (ImagePick
 		&i.Prompt,
 		&i.NegativePrompt,
 		&i.Workflow,
+		&i.WorkflowVersion,
 		&i.Settings,
 		&i.Index,
 		&i.Attempts,

@@ -85,6 +85,7 @@ type Generation struct {
 	Rank              float64
 	Webhook           string
 	Needs             []string
+	WorkflowVersion   *int32
 }
 
 type Image struct {
@@ -237,4 +238,34 @@ type WebhookTry struct {
 	Status     int32
 	Error      string
 	Response   string
+}
+
+type Workflow struct {
+	ID          string
+	OwnerID     uuid.UUID
+	Title       string
+	Description string
+	Version     int32
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	ArchivedAt  *time.Time
+}
+
+type WorkflowSource struct {
+	ID         uuid.UUID
+	WorkflowID string
+	Filename   string
+	Container  string
+	Original   []byte
+	Graph      []byte
+	Problems   []byte
+	CreatedAt  time.Time
+}
+
+type WorkflowVersion struct {
+	WorkflowID string
+	Version    int32
+	SourceID   uuid.UUID
+	Fields     []byte
+	CreatedAt  time.Time
 }

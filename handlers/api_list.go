@@ -93,11 +93,15 @@ type workflowJSON struct {
 }
 
 // apiWorkflows lists what can be asked for, with the fields that go into settings.
-func (s *Server) apiWorkflows(w http.ResponseWriter, _ *http.Request) error {
+func (s *Server) apiWorkflows(w http.ResponseWriter, r *http.Request) error {
+	forms, err := s.studio.Forms(r.Context())
+	if err != nil {
+		return err
+	}
 	list := struct {
 		Workflows []workflowJSON `json:"workflows"`
 	}{[]workflowJSON{}}
-	for _, form := range s.studio.Workflows() {
+	for _, form := range forms {
 		shown := workflowJSON{ID: form.ID, Title: form.Title, Description: form.Description, Fields: []fieldJSON{}}
 		for _, f := range form.Fields {
 			field := fieldJSON{Name: f.Name, Label: f.Label, Help: f.Help, Kind: f.Kind, Default: f.Default, Step: f.Step, Choices: f.Choices}
@@ -117,9 +121,13 @@ type modelJSON struct {
 }
 
 // apiModels lists the models that the servers offer to the workflows, by name.
-func (s *Server) apiModels(w http.ResponseWriter, _ *http.Request) error {
+func (s *Server) apiModels(w http.ResponseWriter, r *http.Request) error {
+	forms, err := s.studio.Forms(r.Context())
+	if err != nil {
+		return err
+	}
 	takenBy := map[string][]string{}
-	for _, form := range s.studio.Workflows() {
+	for _, form := range forms {
 		if field, ok := form.Field("model"); ok {
 			for _, name := range field.Choices {
 				takenBy[name] = append(takenBy[name], form.ID)

@@ -27,6 +27,7 @@ func (e *UserError) Error() string { return strconv.Itoa(e.Status) + " " + e.Mes
 var (
 	errNoPage       = &UserError{Status: http.StatusNotFound, Message: "There is no page at this address."}
 	errNoGeneration = &UserError{Status: http.StatusNotFound, Message: "There is no such generation. It may have been deleted."}
+	errNoWorkflow   = &UserError{Status: http.StatusNotFound, Message: "There is no such workflow. It may have been removed."}
 	errTooLarge     = &UserError{Status: http.StatusRequestEntityTooLarge, Message: "That is more than can be taken at once."}
 )
 
@@ -65,6 +66,8 @@ func userError(err error) *UserError {
 	switch {
 	case errors.Is(err, studio.ErrNotFound):
 		return errNoGeneration
+	case errors.Is(err, studio.ErrNoWorkflow):
+		return errNoWorkflow
 	case errors.Is(err, studio.ErrNoServer):
 		return &UserError{Status: http.StatusNotFound, Message: "There is no such server. It may have been removed."}
 	case errors.Is(err, studio.ErrServerLocked):

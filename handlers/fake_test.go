@@ -159,19 +159,30 @@ func (f *fakeStudio) fail() error {
 	return f.err
 }
 
-func (f *fakeStudio) Workflows() []workflow.Form { return f.forms }
+func (f *fakeStudio) Workflows() (heads []studio.WorkflowHead) {
+	for _, form := range f.forms {
+		heads = append(heads, studio.WorkflowHead{ID: form.ID, Title: form.Title, Description: form.Description, HasGraph: true})
+	}
+	return heads
+}
 
-func (f *fakeStudio) Form(id string) (workflow.Form, bool) {
+func (f *fakeStudio) Forms(context.Context) ([]workflow.Form, error) { return f.forms, nil }
+
+func (f *fakeStudio) Form(_ context.Context, id string) (workflow.Form, error) {
 	for _, form := range f.forms {
 		if form.ID == id {
-			return form, true
+			return form, nil
 		}
 	}
-	return workflow.Form{}, false
+	return workflow.Form{}, studio.ErrNoWorkflow
+}
+
+func (f *fakeStudio) FormOf(ctx context.Context, g *studio.Generation) (workflow.Form, error) {
+	return f.Form(ctx, g.Workflow)
 }
 
 // Away keeps no more than the first model.
-func (f *fakeStudio) Away(string) map[string]map[string]bool {
+func (f *fakeStudio) Away(context.Context, string) map[string]map[string]bool {
 	return map[string]map[string]bool{"model": {"v1-5-pruned-emaonly.safetensors": true}}
 }
 

@@ -38,7 +38,7 @@ func (s *Server) composer(r *http.Request, form workflow.Form, typed map[string]
 			})
 		}
 	}
-	away := s.studio.Away(form.ID)
+	away := s.studio.Away(r.Context(), form.ID)
 	width, hasWidth := form.Field("width")
 	height, hasHeight := form.Field("height")
 	for _, field := range form.Fields {

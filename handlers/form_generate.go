@@ -22,9 +22,12 @@ func (s *Server) createGeneration(w http.ResponseWriter, r *http.Request) error 
 		return err
 	}
 	typed := typedForm(values)
-	form, ok := s.form(typed["workflow"])
-	if !ok {
+	form, err := s.form(r, typed["workflow"])
+	if errors.Is(err, studio.ErrNoWorkflow) {
 		return &UserError{Status: http.StatusUnprocessableEntity, Message: "There is no such workflow any more."}
+	}
+	if err != nil {
+		return err
 	}
 	request := formRequest(form, typed)
 	keyed(&request, values)
@@ -79,8 +82,8 @@ func (s *Server) answerCreated(w http.ResponseWriter, r *http.Request, values ur
 		return answerPatches(w, append(nonce, clear...))
 	}
 	typed := typedForm(values)
-	form, ok := s.form(typed["workflow"])
-	if !ok {
+	form, err := s.form(r, typed["workflow"])
+	if err != nil {
 		return answerPatches(w, clear)
 	}
 	composer, err := patch(views.ComposerForm(s.pages.site, s.composer(r, form, typed)))

@@ -417,8 +417,11 @@ func TestThemeIsRememberedAndReturnsOnlyHere(t *testing.T) {
 
 func TestComplaintsAboutNoFieldStandAboveTheForm(t *testing.T) {
 	s := newSite(t, newFake())
-	form, _ := s.form("")
 	r, err := http.NewRequestWithContext(t.Context(), "GET", "/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	form, err := s.form(r, "")
 	if err != nil {
 		t.Fatal(err)
 	}

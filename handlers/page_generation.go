@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/google/uuid"
@@ -31,6 +32,10 @@ func (s *Server) showGeneration(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	form, err := s.studio.FormOf(r.Context(), &state.Generation)
+	if err != nil && !errors.Is(err, studio.ErrNoWorkflow) {
+		return err
+	}
 	g := s.stateView(state)
 	page := s.page(r, "", tabTitle(g, pageName(g)))
 	page.Live = s.paths.Generation(g.ID)
@@ -43,7 +48,7 @@ func (s *Server) showGeneration(w http.ResponseWriter, r *http.Request) error {
 	}
 	return render(w, r, http.StatusOK, views.GenerationPage(page, views.GenerationView{
 		Generation: g.Still(),
-		Settings:   s.settingsView(&state.Generation),
+		Settings:   settingsView(form, &state.Generation),
 		Record:     record,
 		Timeline:   timeline,
 		RetryNonce: uuid.NewString(),

@@ -147,9 +147,8 @@ func progressView(p studio.Progress) views.Progress {
 }
 
 // settingsView is what a generation was made with, in the order and the words of its form. A value
-// whose field no form knows any more keeps its name.
-func (s *Server) settingsView(g *studio.Generation) []views.Setting {
-	form, _ := s.studio.Form(g.Workflow)
+// whose field the form does not know keeps its name.
+func settingsView(form workflow.Form, g *studio.Generation) []views.Setting {
 	var shown []views.Setting
 	told := map[string]bool{}
 	for _, field := range form.Fields {

@@ -67,9 +67,9 @@ func (s *Server) newComposer(r *http.Request) (views.Composer, error) {
 			retryOf = g.ID.String()
 		}
 	}
-	form, ok := s.form(workflowID)
-	if !ok {
-		return views.Composer{}, errNoPage
+	form, err := s.form(r, workflowID)
+	if err != nil {
+		return views.Composer{}, err
 	}
 	composer := s.composer(r, form, typed)
 	composer.RetryOf = retryOf
@@ -77,9 +77,9 @@ func (s *Server) newComposer(r *http.Request) (views.Composer, error) {
 }
 
 // form is the form of a workflow; without an id that of the first.
-func (s *Server) form(id string) (workflow.Form, bool) {
+func (s *Server) form(r *http.Request, id string) (workflow.Form, error) {
 	if id == "" {
 		id = workflow.TextToImage
 	}
-	return s.studio.Form(id)
+	return s.studio.Form(r.Context(), id)
 }

@@ -120,20 +120,20 @@ func (f *strictStudio) fails(err error) {
 	f.err = err
 }
 
-func (f *strictStudio) Form(id string) (workflow.Form, bool) {
+func (f *strictStudio) Form(_ context.Context, id string) (workflow.Form, error) {
 	w, ok := workflow.Builtin(id)
 	if !ok {
-		return workflow.Form{}, false
+		return workflow.Form{}, studio.ErrNoWorkflow
 	}
-	return w.Form(), true
+	return w.Form(), nil
 }
 
-func (f *strictStudio) Workflows() []workflow.Form {
+func (f *strictStudio) Forms(context.Context) ([]workflow.Form, error) {
 	var forms []workflow.Form
 	for _, w := range workflow.Builtins() {
 		forms = append(forms, w.Form())
 	}
-	return forms
+	return forms, nil
 }
 
 func (f *strictStudio) Create(_ context.Context, r studio.Request) (studio.Generation, bool, error) {
@@ -176,9 +176,9 @@ func (f *strictStudio) Create(_ context.Context, r studio.Request) (studio.Gener
 
 // check reads a request by the workflow's own form.
 func (f *strictStudio) check(r *studio.Request) (workflow.Values, error) {
-	form, ok := f.Form(workflow.TextToImage)
-	if !ok {
-		return nil, fmt.Errorf("no workflow %s", workflow.TextToImage)
+	form, err := f.Form(context.Background(), workflow.TextToImage)
+	if err != nil {
+		return nil, err
 	}
 	raw := map[string]json.RawMessage{}
 	for name, value := range r.Settings {

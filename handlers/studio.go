@@ -12,12 +12,15 @@ import (
 
 // Studio is what the pages, streams and the JSON API need of *studio.Studio.
 type Studio interface {
-	// Workflows lists what can be asked for, each with the form that the present servers allow.
-	Workflows() []workflow.Form
-	// Form is one of them; ok is false for an unknown id.
-	Form(id string) (form workflow.Form, ok bool)
+	// Workflows lists what can be asked for: first what comes with Easel, then what people brought.
+	Workflows() []studio.WorkflowHead
+	// Forms are their forms, as the present servers allow.
+	Forms(ctx context.Context) ([]workflow.Form, error)
+	// Form is that of one workflow, FormOf that with which a generation was asked for. studio.ErrNoWorkflow.
+	Form(ctx context.Context, id string) (workflow.Form, error)
+	FormOf(ctx context.Context, g *studio.Generation) (workflow.Form, error)
 	// Away lists, by field of a workflow, the models to choose from that no server which takes work has now.
-	Away(id string) map[string]map[string]bool
+	Away(ctx context.Context, id string) map[string]map[string]bool
 
 	// Create stores a generation; created is false when the idempotency key named an existing one.
 	// Errors: *studio.InvalidError, studio.ErrKeyReused, ErrQueueFull, ErrUnavailable.

@@ -6,9 +6,9 @@ WITH waiting AS (
         SELECT FROM generations w WHERE w.user_id = @user_id AND w.status = 'pending' LIMIT @max_waiting::integer
     ) AS capped
 ), generation AS (
-    INSERT INTO generations (id, user_id, prompt, negative_prompt, workflow, settings, request,
+    INSERT INTO generations (id, user_id, prompt, negative_prompt, workflow, workflow_version, settings, request,
                              idempotency_key, body_hash, priority, retry_of, webhook, needs, total_images, images_left, origin)
-    SELECT @id, @user_id, @prompt, @negative_prompt, @workflow, @settings, @request,
+    SELECT @id, @user_id, @prompt, @negative_prompt, @workflow, sqlc.narg(workflow_version)::integer, @settings, @request,
            sqlc.narg(idempotency_key), sqlc.narg(body_hash), @priority, sqlc.narg(retry_of)::uuid, @webhook, @needs::text[],
            cardinality(@seeds::text[]), cardinality(@seeds::text[]), @origin
     FROM waiting WHERE waiting.n < @max_waiting::integer
@@ -28,7 +28,7 @@ SELECT id, body_hash FROM generations WHERE user_id = @user_id AND idempotency_k
 
 -- GenerationsByID reads records; order is the caller's business.
 -- name: GenerationsByID :many
-SELECT g.id, user_id, prompt, negative_prompt, workflow, settings, status, error_code, error_message,
+SELECT g.id, user_id, prompt, negative_prompt, workflow, workflow_version, settings, status, error_code, error_message,
        warnings, priority, rank, held_at, u.served_at,
        retry_of, cancel_requested_at, g.created_at, updated_at, finished_at, rev, webhook, needs
 FROM generations g JOIN users u ON u.id = g.user_id WHERE g.id = ANY(@ids::uuid[]);

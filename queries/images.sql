@@ -104,7 +104,7 @@ SELECT EXISTS (
 -- Losses count attempts that vanished after they were sent; crashes, those that were running.
 -- name: ImagePick :one
 WITH next AS (
-    SELECT g.id AS generation_id, g.user_id, g.prompt, g.negative_prompt, g.workflow, g.settings, i.index
+    SELECT g.id AS generation_id, g.user_id, g.prompt, g.negative_prompt, g.workflow, g.workflow_version, g.settings, i.index
     FROM images i
     JOIN generations g ON g.id = i.generation_id
     WHERE i.generation_id = @generation_id AND i.index = @index
@@ -113,7 +113,7 @@ WITH next AS (
       AND EXISTS (SELECT FROM servers s WHERE s.id = @server_id AND s.mode = 'active')
     FOR UPDATE OF g, i SKIP LOCKED
 )
-SELECT next.generation_id, next.user_id, next.prompt, next.negative_prompt, next.workflow, next.settings,
+SELECT next.generation_id, next.user_id, next.prompt, next.negative_prompt, next.workflow, next.workflow_version, next.settings,
        next.index,
        coalesce(past.attempts, 0)::integer AS attempts,
        coalesce(past.losses, 0)::integer AS losses,

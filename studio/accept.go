@@ -34,16 +34,24 @@ const maxKey = 255
 // When it returns without an error, the generation is committed.
 // Errors: *InvalidError, ErrKeyReused, ErrQueueFull, ErrUnavailable.
 func (s *Studio) Create(ctx context.Context, r Request) (g Generation, created bool, err error) {
-	g, err = s.check(r)
-	if err != nil {
-		return Generation{}, false, err
+	for again := false; ; again = true {
+		if g, err = s.check(ctx, r); err != nil {
+			return Generation{}, false, err
+		}
+		g, created, err = s.accept(ctx, g, r)
+		if again || !errors.Is(err, errUnknownWorkflow) {
+			return g, created, err
+		}
+		// What the form was made of was replaced, or removed, at this very moment.
+		if err := s.library.read(ctx); err != nil {
+			return Generation{}, false, unavailable(err)
+		}
 	}
-	return s.accept(ctx, g, r)
 }
 
 // check turns a request into the generation that it asks for, still without a place in the
-// database. The error is an *InvalidError, with all complaints at once.
-func (s *Studio) check(r Request) (Generation, error) {
+// database. The error is an *InvalidError, with all complaints at once, or ErrUnavailable.
+func (s *Studio) check(ctx context.Context, r Request) (Generation, error) {
 	var complaints []FieldError
 	complain := func(field, message string) {
 		complaints = append(complaints, FieldError{Field: field, Message: message})
@@ -51,11 +59,14 @@ func (s *Studio) check(r Request) (Generation, error) {
 	if r.Workflow == "" {
 		r.Workflow = workflow.TextToImage
 	}
-	form, known := s.Form(r.Workflow)
-	if !known {
-		complain("workflow", "There is no workflow of that name.")
-		return Generation{}, &InvalidError{Fields: complaints}
+	made, ref, err := s.askedFor(ctx, r)
+	if errors.Is(err, ErrNoWorkflow) {
+		return Generation{}, errUnknownWorkflow
 	}
+	if err != nil {
+		return Generation{}, err
+	}
+	form := s.forms.of(made)
 	if r.TotalImages == 0 {
 		r.TotalImages = 1
 	}
@@ -91,7 +102,7 @@ func (s *Studio) check(r Request) (Generation, error) {
 		return Generation{}, fmt.Errorf("draw an id: %w", err)
 	}
 	g := Generation{
-		ID: id, UserID: r.UserID, Workflow: form.ID, Settings: values, Status: Pending,
+		ID: id, UserID: r.UserID, Workflow: ref.id, WorkflowVersion: ref.version, Settings: values, Status: Pending,
 		Priority: r.Priority, RetryOf: r.RetryOf, Webhook: webhook, Images: make([]Image, r.TotalImages), Warnings: []string{},
 	}
 	if g.UserID == uuid.Nil {
@@ -113,8 +124,20 @@ func (s *Studio) check(r Request) (Generation, error) {
 			Width: int(width), Height: int(height),
 		}
 	}
+	g.needs = needsOfRequest(made, &g)
 	return g, nil
 }
+
+// askedFor is the workflow that a request names.
+func (s *Studio) askedFor(ctx context.Context, r Request) (*workflow.Workflow, workflowRef, error) {
+	if r.as != (workflowRef{}) {
+		w, err := s.library.find(ctx, s.library.queries, r.as)
+		return w, r.as, err
+	}
+	return s.library.current(ctx, r.Workflow)
+}
+
+var errUnknownWorkflow = &InvalidError{Fields: []FieldError{{Field: "workflow", Message: "There is no workflow of that name."}}}
 
 // parse checks prompt and settings against the form, in the words of the request: a complaint
 // names the field as the caller knows it.
@@ -132,12 +155,12 @@ func (s *Studio) parse(form workflow.Form, r Request) (workflow.Values, []workfl
 			})
 		}
 		delete(raw, text.name)
-		required := text.name == fieldPrompt
-		if complaint := workflow.CheckText(text.label, text.value, required, MaxPromptRunes); complaint != "" {
+		field, has := form.Field(text.name)
+		if complaint := workflow.CheckText(text.label, text.value, field.Required, MaxPromptRunes); complaint != "" {
 			problems = append(problems, workflow.FieldProblem{Field: text.name, Message: complaint})
 			continue
 		}
-		if _, has := form.Field(text.name); has || text.value != "" {
+		if has || text.value != "" {
 			raw[text.name], _ = json.Marshal(text.value) // text that was checked: it cannot fail
 		}
 	}
@@ -211,7 +234,6 @@ func (s *Studio) accept(ctx context.Context, g Generation, r Request) (Generatio
 		return Generation{}, false, fmt.Errorf("encode settings: %w", err)
 	}
 	key, hash := idempotency(r)
-	g.needs = s.needsOfRequest(&g)
 	seeds := make([]string, len(g.Images))
 	for i := range g.Images {
 		seeds[i] = strconv.FormatUint(g.Images[i].Seed, 10)
@@ -219,7 +241,7 @@ func (s *Studio) accept(ctx context.Context, g Generation, r Request) (Generatio
 	failpoint.Hit(failpoint.BeforeAccept)
 	row, err := db.One(s.queries.GenerationInsert(ctx, db.GenerationInsertParams{
 		ID: g.ID, UserID: g.UserID, Prompt: g.Prompt, NegativePrompt: g.NegativePrompt,
-		Workflow: g.Workflow, Settings: settings, Request: append([]byte{}, r.Original...),
+		Workflow: g.Workflow, WorkflowVersion: workflowRef{g.Workflow, g.WorkflowVersion}.stored(), Settings: settings, Request: append([]byte{}, r.Original...),
 		IdempotencyKey: key, BodyHash: hash, RetryOf: g.RetryOf, Webhook: g.Webhook, Seeds: seeds,
 		Priority: int32(g.Priority),                                           //nolint:gosec // one of three
 		Width:    int32(g.Images[0].Width), Height: int32(g.Images[0].Height), //nolint:gosec // bounded by the form
@@ -229,6 +251,8 @@ func (s *Studio) accept(ctx context.Context, g Generation, r Request) (Generatio
 	switch {
 	case errors.Is(err, db.ErrNotFound):
 		return s.earlier(ctx, g.UserID, key, hash)
+	case db.Unreferred(err, "generations_workflow_version"):
+		return Generation{}, false, errUnknownWorkflow
 	case err != nil:
 		return Generation{}, false, unavailable(fmt.Errorf("store generation: %w", err))
 	}

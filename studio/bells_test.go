@@ -109,6 +109,14 @@ func TestEveryEventRings(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.rung("the queue is put in order", bus)
+	brought := w.bring(ownWorkflow(t, "heard of"), "")
+	if _, err := w.studio.EditWorkflow(t.Context(), brought.ID, studio.WorkflowEdit{Title: &brought.Title}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.studio.DeleteWorkflow(t.Context(), brought.ID); err != nil {
+		t.Fatal(err)
+	}
+	w.rung("a workflow is brought, edited and removed", bus)
 	w.stepper.Open()
 	w.awaitStatus(waiting.ID, studio.Complete)
 	if err := w.studio.Delete(t.Context(), doomed.ID); err != nil {

@@ -2,6 +2,7 @@ package studio
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -12,16 +13,16 @@ import (
 	"easel/comfy/workflow"
 )
 
-// forms knows what can be asked for: the workflows, and what the servers allow in their fields.
+// forms knows what the servers allow in the fields of workflows.
 type forms struct {
 	mu    sync.Mutex // guards all below
 	infos map[uuid.UUID]*workflow.ObjectInfo
-	made  map[string]workflow.Form // by workflow, until an info changes
-	said  map[string]string        // by needs, what missing says, until an info changes
+	made  map[*workflow.Workflow]workflow.Form // until an info changes
+	said  map[string]string                    // by needs, what missing says, until an info changes
 }
 
 func newForms() *forms {
-	return &forms{infos: make(map[uuid.UUID]*workflow.ObjectInfo), made: make(map[string]workflow.Form), said: make(map[string]string)}
+	return &forms{infos: make(map[uuid.UUID]*workflow.ObjectInfo), made: make(map[*workflow.Workflow]workflow.Form), said: make(map[string]string)}
 }
 
 // learn takes in the node classes of a server, fresh or as last known.
@@ -53,7 +54,7 @@ func (f *forms) info(server uuid.UUID) *workflow.ObjectInfo {
 func (f *forms) of(w *workflow.Workflow) workflow.Form {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if form, ok := f.made[w.ID]; ok {
+	if form, ok := f.made[w]; ok {
 		return form
 	}
 	// The oldest server's choices come first, whenever the form is made.
@@ -62,17 +63,23 @@ func (f *forms) of(w *workflow.Workflow) workflow.Form {
 		infos = append(infos, f.infos[server])
 	}
 	form := w.Form(infos...)
-	f.made[w.ID] = form
+	if len(f.made) >= maxMade {
+		clear(f.made)
+	}
+	f.made[w] = form
 	return form
 }
+
+// maxMade bounds how many forms are kept.
+const maxMade = 200
 
 // byAge orders UUIDv7.
 func byAge(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }
 
 // settings reads stored values, each in the type of its field. Those of a workflow that is no
-// longer there keep the types that JSON gives them.
-func (f *forms) settings(id string, data []byte) (workflow.Values, error) {
-	if w, ok := workflow.Builtin(id); ok {
+// longer there (nil) keep the types that JSON gives them.
+func (f *forms) settings(w *workflow.Workflow, data []byte) (workflow.Values, error) {
+	if w != nil {
 		return workflow.ParseValues(f.of(w), data)
 	}
 	var v workflow.Values
@@ -117,22 +124,57 @@ func (f *forms) away(w *workflow.Workflow, takesWork []uuid.UUID) map[string]map
 	return away
 }
 
-// Workflows lists what can be asked for, each with the form that the present servers allow.
-func (s *Studio) Workflows() []workflow.Form {
-	builtins := workflow.Builtins()
-	list := make([]workflow.Form, len(builtins))
-	for i, w := range builtins {
-		list[i] = s.forms.of(w)
+// Workflows lists what can be asked for: first what comes with Easel, then what people brought, by title.
+func (s *Studio) Workflows() []WorkflowHead { return s.library.list() }
+
+// Forms are the forms of all workflows that can be asked for, as the present servers allow. Errors: ErrUnavailable.
+func (s *Studio) Forms(ctx context.Context) ([]workflow.Form, error) {
+	var made []workflow.Form
+	for some := range slices.Chunk(s.library.list(), formsAtOnce) {
+		refs := make([]workflowRef, len(some))
+		for i := range some {
+			refs[i] = workflowRef{some[i].ID, some[i].Version}
+		}
+		found, err := s.library.findAll(ctx, s.library.queries, refs)
+		if err != nil {
+			return nil, err
+		}
+		for _, ref := range refs {
+			if w := found[ref]; w != nil {
+				made = append(made, s.forms.of(w))
+			}
+		}
 	}
-	return list
+	return made, nil
+}
+
+// formsAtOnce is how many graphs are read by one statement.
+const formsAtOnce = 50
+
+// Form is what can be filled in for a workflow. Errors: ErrNoWorkflow, ErrUnavailable.
+func (s *Studio) Form(ctx context.Context, id string) (workflow.Form, error) {
+	w, _, err := s.library.current(ctx, id)
+	if err != nil {
+		return workflow.Form{}, err
+	}
+	return s.forms.of(w), nil
+}
+
+// FormOf is the form with which a generation was asked for. Errors: ErrNoWorkflow, ErrUnavailable.
+func (s *Studio) FormOf(ctx context.Context, g *Generation) (workflow.Form, error) {
+	w, err := s.library.find(ctx, s.library.queries, workflowRef{g.Workflow, g.WorkflowVersion})
+	if err != nil {
+		return workflow.Form{}, err
+	}
+	return s.forms.of(w), nil
 }
 
 // Away lists, by field of a workflow, the models to choose from that no server which takes work has now: a
 // generation that needs one waits until that changes.
-func (s *Studio) Away(id string) map[string]map[string]bool {
-	w, ok := workflow.Builtin(id)
-	if !ok {
-		return nil
+func (s *Studio) Away(ctx context.Context, id string) map[string]map[string]bool {
+	w, _, err := s.library.current(ctx, id)
+	if err != nil {
+		return nil // whoever asks for the form is told
 	}
 	var takesWork []uuid.UUID
 	for _, server := range s.Overview().Servers {
@@ -141,13 +183,4 @@ func (s *Studio) Away(id string) map[string]map[string]bool {
 		}
 	}
 	return s.forms.away(w, takesWork)
-}
-
-// Form is one of them; ok is false for an unknown id.
-func (s *Studio) Form(id string) (form workflow.Form, ok bool) {
-	w, ok := workflow.Builtin(id)
-	if !ok {
-		return workflow.Form{}, false
-	}
-	return s.forms.of(w), true
 }

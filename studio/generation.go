@@ -64,6 +64,7 @@ type Generation struct {
 	Prompt            string
 	NegativePrompt    string
 	Workflow          string          // id of the workflow, such as workflow.TextToImage
+	WorkflowVersion   int             // that it was asked for with; 0: the workflow comes with Easel
 	Settings          workflow.Values // by field name, without prompt and negativePrompt; the seed is resolved
 	Status            Status
 	ErrorCode         string   // machine word, such as "rejected"; empty unless failed

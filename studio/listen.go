@@ -36,6 +36,8 @@ func (s *Studio) learned(kind string, subject uuid.UUID, rev int64) {
 		s.settingsChanged()
 	case bellServer:
 		s.serversChanged(subject)
+	case bellWorkflows:
+		ring(s.library.reread)
 	}
 }
 
@@ -136,6 +138,7 @@ func (s *Studio) resync(ctx context.Context, r *reader) error {
 	}
 	s.hub.thin()
 	s.settingsChanged()
+	ring(s.library.reread)
 	s.serversChanged(uuid.Nil)
 	s.wakeSupervisors()
 	s.counters.Resyncs.Add(1)

@@ -13,7 +13,8 @@ import (
 )
 
 // load reads generations with their images, latest attempts and outputs, in the order of ids. Ids
-// that do not exist are left out. It takes three statements, however many there are.
+// that do not exist are left out. It takes three statements, however many there are, and another one where they were
+// made with workflows that are not in memory.
 func (s *Studio) load(ctx context.Context, ids []uuid.UUID) ([]Generation, error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -31,8 +32,16 @@ func (s *Studio) load(ctx context.Context, ids []uuid.UUID) ([]Generation, error
 		return nil, fmt.Errorf("read outputs: %w", err)
 	}
 	byID := make(map[uuid.UUID]*Generation, len(rows))
-	for _, row := range rows {
-		g, err := s.generationOf(row)
+	refs := make([]workflowRef, len(rows))
+	for i, row := range rows {
+		refs[i] = refOf(row.Workflow, row.WorkflowVersion)
+	}
+	workflows, err := s.library.findAll(ctx, s.queries.Queries, refs)
+	if err != nil {
+		return nil, err
+	}
+	for i, row := range rows {
+		g, err := s.generationOf(row, workflows[refs[i]])
 		if err != nil {
 			return nil, err
 		}
@@ -72,15 +81,15 @@ func (s *Studio) loadOne(ctx context.Context, id uuid.UUID) (Generation, error) 
 	return found[0], nil
 }
 
-func (s *Studio) generationOf(row db.GenerationsByIDRow) (Generation, error) {
-	settings, err := s.forms.settings(row.Workflow, row.Settings)
+func (s *Studio) generationOf(row db.GenerationsByIDRow, w *workflow.Workflow) (Generation, error) {
+	settings, err := s.forms.settings(w, row.Settings)
 	if err != nil {
 		return Generation{}, fmt.Errorf("read settings of generation %s: %w", row.ID, err)
 	}
 	g := Generation{
 		ID: row.ID, UserID: row.UserID,
 		Prompt: row.Prompt, NegativePrompt: row.NegativePrompt,
-		Workflow: row.Workflow, Settings: settings,
+		Workflow: row.Workflow, WorkflowVersion: refOf(row.Workflow, row.WorkflowVersion).version, Settings: settings,
 		Status: Status(row.Status), Warnings: row.Warnings,
 		RetryOf: row.RetryOf, Webhook: row.Webhook, CancelRequestedAt: row.CancelRequestedAt,
 		CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt, FinishedAt: row.FinishedAt,

@@ -35,10 +35,11 @@ const (
 
 // The kinds of bells, which are also those of events.
 const (
-	bellChanged  = "changed"
-	bellDeleted  = "deleted"
-	bellServer   = "server"
-	bellSettings = "settings"
+	bellChanged   = "changed"
+	bellDeleted   = "deleted"
+	bellServer    = "server"
+	bellSettings  = "settings"
+	bellWorkflows = "workflows"
 )
 
 // notice is a bell: what has changed, in which revision, by whom. The state itself is read.

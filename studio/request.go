@@ -33,6 +33,8 @@ type Request struct {
 	BodyHash       []byte // sha256 of what counts as "the same body"
 	FormNonce      bool   // the key is a form's nonce: another body under it is a new generation, not an error
 	RetryOf        *uuid.UUID
+
+	as workflowRef // ask for this very version; zero: for the present one of Workflow
 }
 
 // FieldError is one complaint about one field, in words for the person who typed it.

@@ -43,6 +43,7 @@ func asRequest(g *Generation) (Request, error) {
 	r := Request{
 		UserID: g.UserID, Prompt: g.Prompt, NegativePrompt: g.NegativePrompt, Workflow: g.Workflow,
 		Settings: make(map[string]json.RawMessage, len(g.Settings)), TotalImages: len(g.Images), RetryOf: &g.ID,
+		as: workflowRef{g.Workflow, g.WorkflowVersion},
 	}
 	for name, value := range g.Settings {
 		raw, err := json.Marshal(value)
@@ -64,6 +65,7 @@ func overlay(r, with *Request) {
 	}
 	if with.Workflow != "" && with.Workflow != r.Workflow {
 		r.Workflow, r.Settings = with.Workflow, make(map[string]json.RawMessage) // another form's fields
+		r.as = workflowRef{}
 	}
 	maps.Copy(r.Settings, with.Settings)
 	if with.TotalImages != 0 {

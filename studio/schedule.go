@@ -180,11 +180,7 @@ func (f *forms) able(needs []string, other uuid.UUID) (ids []uuid.UUID) {
 }
 
 // needsOfRequest are the needs of a generation that is being accepted; none when its graph cannot be made.
-func (s *Studio) needsOfRequest(g *Generation) []string {
-	w, ok := workflow.Builtin(g.Workflow)
-	if !ok {
-		return []string{}
-	}
+func needsOfRequest(w *workflow.Workflow, g *Generation) []string {
 	graph, err := w.Apply(g.Settings)
 	if err != nil {
 		return []string{}

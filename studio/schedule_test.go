@@ -52,13 +52,13 @@ func TestModelsAndNodes(t *testing.T) {
 			t.Errorf("what no server has the model of is %s", got.Status)
 		}
 	}
-	if away := w.studio.Away(workflow.TextToImage); len(away) > 0 {
+	if away := w.studio.Away(t.Context(), workflow.TextToImage); len(away) > 0 {
 		t.Errorf("while both servers take work %v are away", away)
 	}
 	w.exec("UPDATE servers SET mode = 'paused' WHERE id = $1", id)
 	w.shown(w.studio, "extra", "paused", func(s studio.Server) bool { return s.Mode == studio.ModePaused })
 	want := map[string]map[string]bool{"model": {"two.safetensors": true}}
-	if away := w.studio.Away(workflow.TextToImage); !reflect.DeepEqual(away, want) {
+	if away := w.studio.Away(t.Context(), workflow.TextToImage); !reflect.DeepEqual(away, want) {
 		t.Errorf("while the second is paused the models away are %v, want %v", away, want)
 	}
 	g := w.create(withModel("of two", "two.safetensors"))

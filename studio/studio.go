@@ -157,6 +157,7 @@ type Studio struct {
 	relay   *relay
 	rings   bool // the database rings the bells
 	forms   *forms
+	library *library
 	river   *river.Client[pgx.Tx]
 	decode  chan struct{} // a slot for each picture that may be in memory, decoded, at once
 
@@ -227,6 +228,7 @@ func New(c Config) (*Studio, error) {
 	configured := s.configuredSettings()
 	s.settings.now.Store(&configured)
 	s.queries = ringer{db.New(c.Pool), s.announce}
+	s.library = newLibrary(s.queries.Queries)
 	s.roster = newRoster(s)
 	s.hub = newHub(s.timing.Publish, s.load, c.Logger)
 	s.lore, s.study = s.hub.lore, make(chan struct{}, 1)
@@ -298,6 +300,10 @@ func (s *Studio) run(ctx context.Context) error {
 			return nil
 		}
 		g.Go(func() error { return s.keepSettings(ctx) })
+		if !s.persist(ctx, "read the workflows", s.library.read) {
+			return nil
+		}
+		g.Go(func() error { return s.keepLibrary(ctx) })
 		g.Go(func() error { return s.keepOutbox(ctx) })
 		g.Go(func() error { return s.keepDeliveries(ctx) })
 		if !s.persist(ctx, "load what is live", s.loadLive) {

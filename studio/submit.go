@@ -52,7 +52,11 @@ func (h *hold) pick(ctx context.Context) (*follower, error) {
 			return &unsendableError{row.GenerationID, row.Index, v.Code, v.Message, errCrashes}
 		}
 		promptID := uuid.New()
-		graph, err := h.graph(row, promptID)
+		made, err := h.studio.library.find(ctx, q, refOf(row.Workflow, row.WorkflowVersion))
+		if err != nil && !errors.Is(err, ErrNoWorkflow) {
+			return err
+		}
+		graph, err := h.graph(made, row, promptID)
 		if err != nil {
 			return &unsendableError{row.GenerationID, row.Index, codeWorkflow, workflowWords, err}
 		}
@@ -65,7 +69,7 @@ func (h *hold) pick(ctx context.Context) (*follower, error) {
 			return &unsendableError{row.GenerationID, row.Index, codeWorkflow, workflowWords, err}
 		}
 		f = h.newFollower(promptID, row.GenerationID, int(row.Index), graph)
-		f.workflow, _ = workflow.Builtin(row.Workflow)
+		f.workflow = made
 		f.fresh = true
 		f.life = past
 		f.life.State, f.life.Posted = attemptSubmitting, time.Now()
@@ -167,9 +171,8 @@ const workflowWords = "This workflow does not fit the settings any more."
 // graph makes the graph of an image for this server: the workflow with the values in place, the
 // image's own seed, and a folder of the attempt's own for what it saves. The folder makes the save
 // node run even when all else is cached, and keeps other users' files from being taken for ours.
-func (h *hold) graph(row db.ImagePickRow, promptID uuid.UUID) (workflow.Graph, error) {
-	w, ok := workflow.Builtin(row.Workflow)
-	if !ok {
+func (h *hold) graph(w *workflow.Workflow, row db.ImagePickRow, promptID uuid.UUID) (workflow.Graph, error) {
+	if w == nil {
 		return nil, fmt.Errorf("there is no workflow %q", row.Workflow)
 	}
 	form := h.studio.forms.of(w)

@@ -1,0 +1,198 @@
+package studio
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"easel/comfy/workflow"
+)
+
+// What a workflow can be brought in.
+const containerJSON = "json"
+
+// reading is what was made of a file that a person brought.
+type reading struct {
+	container   string
+	title       string // as the file says; empty: it says none
+	description string
+	graph       workflow.Graph // nil: it could not be converted
+	fields      []workflow.Field
+	problems    []workflow.Problem
+}
+
+// columns are what is stored of it.
+func (r *reading) columns() (c struct{ graph, fields, problems []byte }, err error) {
+	if r.graph != nil {
+		if c.graph, err = r.graph.Marshal(); err != nil {
+			return c, fmt.Errorf("encode graph: %w", err)
+		}
+	}
+	if c.fields, err = json.Marshal(append([]workflow.Field{}, r.fields...)); err != nil {
+		return c, fmt.Errorf("encode fields: %w", err)
+	}
+	if c.problems, err = json.Marshal(append([]workflow.Problem{}, r.problems...)); err != nil {
+		return c, fmt.Errorf("encode problems: %w", err)
+	}
+	return c, nil
+}
+
+// readWorkflow makes what it can of a file.
+func (s *Studio) readWorkflow(ctx context.Context, data []byte) (*reading, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	r, own, err := readOwn(data)
+	if err != nil || own {
+		return r, err
+	}
+	graph, err := workflow.ParseGraph(data)
+	if err != nil {
+		return nil, badFile(err)
+	}
+	return &reading{container: containerJSON, graph: graph}, nil
+}
+
+// ownFile is a workflow as we write it: a graph in API format with its fields.
+type ownFile struct {
+	Title       string           `json:"title"`
+	Description string           `json:"description"`
+	Graph       json.RawMessage  `json:"graph"`
+	Fields      []workflow.Field `json:"fields"`
+}
+
+// readOwn reads a file of our own; own is false for any other.
+func readOwn(data []byte) (r *reading, own bool, err error) {
+	if !bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) {
+		return nil, false, nil
+	}
+	if err := workflow.CheckJSON(data, workflow.MaxGraphDepth+2); err != nil {
+		return nil, false, badFile(err)
+	}
+	var top map[string]json.RawMessage
+	if err := json.Unmarshal(data, &top); err != nil {
+		return nil, false, badFile(err)
+	}
+	if raw, ok := top["graph"]; !ok || isNode(raw) {
+		return nil, false, nil
+	}
+	var file ownFile
+	if err := json.Unmarshal(data, &file); err != nil {
+		return nil, false, badFile(err)
+	}
+	graph, err := workflow.ParseGraph(file.Graph)
+	if err != nil {
+		return nil, false, badFile(err)
+	}
+	w := &Workflow{Graph: graph}
+	if complaints := checkFields(w, file.Fields); len(complaints) > 0 {
+		return nil, false, &InvalidError{Fields: complaints}
+	}
+	if complaint := workflow.CheckText("The description", file.Description, false, maxDescription); complaint != "" {
+		return nil, false, &InvalidError{Fields: []FieldError{{Field: "description", Message: complaint}}}
+	}
+	return &reading{
+		container: containerJSON, title: file.Title, description: file.Description, graph: graph, fields: file.Fields,
+	}, true, nil
+}
+
+// isNode reports whether a member of a JSON object is a node of a graph in API format: then "graph" is a node's id.
+func isNode(raw json.RawMessage) bool {
+	var node struct {
+		Class *string `json:"class_type"`
+	}
+	return json.Unmarshal(raw, &node) == nil && node.Class != nil
+}
+
+// badFile says in words why nothing can be made of a file.
+func badFile(err error) error {
+	message := "This is no workflow that can be read: " + err.Error() + "."
+	if at, ok := errors.AsType[*workflow.GraphError](err); ok && at.Node != "" {
+		message = "This workflow cannot be read: " + at.Error() + "."
+	}
+	return &InvalidError{Fields: []FieldError{{Field: "file", Message: message}}}
+}
+
+// fieldName is what the fields of a form may be called: they are the names of settings.
+var fieldName = regexp.MustCompile(`^[a-z][A-Za-z0-9]{0,59}$`)
+
+// checkFields says what is wrong with the fields that are wanted for a workflow.
+func checkFields(w *Workflow, fields []workflow.Field) (complaints []FieldError) {
+	complain := func(i int, what, message string) {
+		at := "fields." + strconv.Itoa(i)
+		if what != "" {
+			at += "." + what
+		}
+		complaints = append(complaints, FieldError{Field: at, Message: message})
+	}
+	if len(fields) > maxFields {
+		return []FieldError{{Field: "fields", Message: fmt.Sprintf("A form may have at most %d fields.", maxFields)}}
+	}
+	for i := range fields {
+		f := &fields[i]
+		if !fieldName.MatchString(f.Name) {
+			complain(i, "name", "A name is of letters and digits, and begins with a small letter, such as steps2.")
+		}
+		if text := f.Name == fieldPrompt || f.Name == fieldNegative; text && f.Kind != workflow.Text {
+			complain(i, "kind", "The prompts are text.")
+		}
+		if complaint := workflow.CheckText("The label", f.Label, true, maxLabelRunes); complaint != "" {
+			complain(i, "label", complaint)
+		}
+		if complaint := workflow.CheckText("The help", f.Help, false, maxHelpRunes); complaint != "" {
+			complain(i, "help", complaint)
+		}
+	}
+	if len(complaints) > 0 {
+		return complaints
+	}
+	// What is left are names that stand twice, kinds, groups, places in the graph and defaults: one sentence, of the first.
+	if w.Graph == nil && len(fields) > 0 {
+		return []FieldError{{Field: "fields", Message: "There is no graph yet that they could be fields of."}}
+	}
+	for i := range fields {
+		if _, err := workflow.New("x", "x", "", w.Graph, fields[i:i+1]); err != nil {
+			complain(i, "", asSentence(lastOf(err)))
+		}
+		if slices.ContainsFunc(fields[:i], func(f workflow.Field) bool { return f.Name == fields[i].Name }) {
+			complain(i, "name", "Another field has this name.")
+		}
+	}
+	return complaints
+}
+
+// lastOf is what an error says without where it was.
+func lastOf(err error) string {
+	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
+		err = next
+	}
+	return err.Error()
+}
+
+// examine tells whether the servers can run w.
+func (s *Studio) examine(w *Workflow) {
+	needs := needsOf(w.Graph)
+	for _, server := range s.Overview().Servers {
+		info := s.forms.info(server.ID)
+		said := WorkflowServer{ID: server.ID, Name: server.Name, Known: info != nil}
+		for _, need := range lacking(needs, info) {
+			said.Problems = append(said.Problems, workflow.Problem{Code: workflow.CodeUnknownNode, Message: sayMissing(need)})
+		}
+		w.Servers = append(w.Servers, said)
+	}
+	slices.SortFunc(w.Servers, func(a, b WorkflowServer) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// exportUI is the editor's graph in what was brought.
+func exportUI(id string, original []byte) (*WorkflowExport, error) {
+	if _, err := workflow.ParseGraph(original); errors.Is(err, workflow.ErrUIFormat) {
+		return &WorkflowExport{Name: id + ".json", Container: containerJSON, Data: original}, nil
+	}
+	return nil, ErrNotExportable
+}
