@@ -17,6 +17,7 @@ type generationJSON struct {
 	Prompt            string          `json:"prompt"`
 	NegativePrompt    string          `json:"negativePrompt"`
 	Workflow          string          `json:"workflow"`
+	WorkflowVersion   *int            `json:"workflowVersion"` // null: it comes with Easel
 	Settings          workflow.Values `json:"settings"`
 	Status            studio.Status   `json:"status"`
 	ErrorMessage      *string         `json:"errorMessage"`
@@ -115,6 +116,9 @@ func newGenerationJSON(paths views.Paths, g *studio.Generation, p studio.Progres
 		Images: make([]imageJSON, 0, len(g.Images)), Progress: newProgressJSON(p), RetryOf: g.RetryOf,
 		Priority: g.Priority.String(), Held: g.HeldAt != nil,
 		CreatedAt: timeText(g.CreatedAt), UpdatedAt: timeText(g.UpdatedAt),
+	}
+	if g.WorkflowVersion > 0 {
+		shown.WorkflowVersion = &g.WorkflowVersion
 	}
 	if shown.Settings == nil {
 		shown.Settings = workflow.Values{}

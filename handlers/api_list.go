@@ -9,7 +9,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"easel/comfy/workflow"
 	"easel/studio"
 )
 
@@ -71,48 +70,6 @@ func listFilter(r *http.Request) (studio.Filter, error) {
 	}
 	f.To, err = queryTime(r, "to")
 	return f, err
-}
-
-type fieldJSON struct {
-	Name    string        `json:"name"`
-	Label   string        `json:"label"`
-	Help    string        `json:"help,omitempty"`
-	Kind    workflow.Kind `json:"kind"`
-	Default any           `json:"default"`
-	Min     *float64      `json:"min,omitempty"`
-	Max     *float64      `json:"max,omitempty"`
-	Step    float64       `json:"step,omitempty"`
-	Choices []string      `json:"choices,omitempty"`
-}
-
-type workflowJSON struct {
-	ID          string      `json:"id"`
-	Title       string      `json:"title"`
-	Description string      `json:"description"`
-	Fields      []fieldJSON `json:"fields"`
-}
-
-// apiWorkflows lists what can be asked for, with the fields that go into settings.
-func (s *Server) apiWorkflows(w http.ResponseWriter, r *http.Request) error {
-	forms, err := s.studio.Forms(r.Context())
-	if err != nil {
-		return err
-	}
-	list := struct {
-		Workflows []workflowJSON `json:"workflows"`
-	}{[]workflowJSON{}}
-	for _, form := range forms {
-		shown := workflowJSON{ID: form.ID, Title: form.Title, Description: form.Description, Fields: []fieldJSON{}}
-		for _, f := range form.Fields {
-			field := fieldJSON{Name: f.Name, Label: f.Label, Help: f.Help, Kind: f.Kind, Default: f.Default, Step: f.Step, Choices: f.Choices}
-			if f.Bounded {
-				field.Min, field.Max = &f.Min, &f.Max
-			}
-			shown.Fields = append(shown.Fields, field)
-		}
-		list.Workflows = append(list.Workflows, shown)
-	}
-	return answerJSON(w, http.StatusOK, list)
 }
 
 type modelJSON struct {

@@ -22,7 +22,7 @@ func (s *Server) apiRoutes() {
 	s.queueAPIRoutes()
 	s.webhookAPIRoutes()
 	s.pushAPIRoutes()
-	s.route("GET /api/workflows", s.apiWorkflows)
+	s.workflowAPIRoutes()
 	s.route("GET /api/models", s.apiModels)
 }
 

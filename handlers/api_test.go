@@ -110,7 +110,7 @@ func TestGenerationShape(t *testing.T) {
 	got := decode[map[string]any](t, call(t, s, "GET", "/studio/api/generations/"+id.String(), ""), 200)
 	at := "/studio/generations/" + id.String() + "/images/1/0"
 	want := map[string]any{
-		"id": id.String(), "prompt": "a\u2028prompt <b>", "negativePrompt": "", "workflow": "text-to-image",
+		"id": id.String(), "prompt": "a\u2028prompt <b>", "negativePrompt": "", "workflow": "text-to-image", "workflowVersion": nil,
 		"settings": map[string]any{"steps": 20.0, "guidance": 7.5, "seed": 18446744073709551615.0, "model": "dream.safetensors"},
 		"status":   "pending", "errorMessage": nil, "warnings": []any{}, "comfyuiPromptId": nil,
 		"images": []any{map[string]any{

@@ -68,6 +68,14 @@ func userError(err error) *UserError {
 		return errNoGeneration
 	case errors.Is(err, studio.ErrNoWorkflow):
 		return errNoWorkflow
+	case errors.Is(err, studio.ErrWorkflowBuiltIn):
+		return &UserError{Status: http.StatusConflict, Message: "This workflow comes with Easel and cannot be changed. Export it, and import the file as one of your own."}
+	case errors.Is(err, studio.ErrWorkflowChanged):
+		return &UserError{Status: http.StatusConflict, Message: "This workflow has been changed meanwhile. Look at it again before you change it."}
+	case errors.Is(err, studio.ErrTooManyWorkflows):
+		return &UserError{Status: http.StatusConflict, Message: "There are as many workflows as are kept. Remove some that are not needed any more."}
+	case errors.Is(err, studio.ErrNotExportable):
+		return &UserError{Status: http.StatusConflict, Message: "This workflow is not there in this format: what was brought did not hold it, or could not be converted yet."}
 	case errors.Is(err, studio.ErrNoServer):
 		return &UserError{Status: http.StatusNotFound, Message: "There is no such server. It may have been removed."}
 	case errors.Is(err, studio.ErrServerLocked):

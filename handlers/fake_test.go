@@ -36,6 +36,8 @@ type fakeStudio struct {
 	push     fakePush
 	webhooks fakeWebhooks
 
+	workflows fakeWorkflows
+
 	calibrations studio.Calibrations
 
 	overview studio.StandIn[*studio.Overview]

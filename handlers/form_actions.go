@@ -3,7 +3,6 @@ package handlers
 import (
 	"crypto/sha256"
 	"net/http"
-	"net/url"
 
 	"github.com/google/uuid"
 
@@ -95,5 +94,3 @@ func (s *Server) setTheme(w http.ResponseWriter, r *http.Request) error {
 	http.Redirect(w, r, back, http.StatusSeeOther)
 	return nil
 }
-
-func queryEscape(text string) string { return url.QueryEscape(text) }

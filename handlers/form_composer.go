@@ -34,7 +34,7 @@ func (s *Server) composer(r *http.Request, form workflow.Form, typed map[string]
 	if all := s.studio.Workflows(); len(all) > 1 {
 		for _, other := range all {
 			c.Workflows = append(c.Workflows, views.WorkflowLink{
-				Title: other.Title, URL: s.paths.Studio() + "?workflow=" + queryEscape(other.ID), Present: other.ID == form.ID,
+				Title: other.Title, URL: s.paths.UseWorkflow(other.ID), Present: other.ID == form.ID,
 			})
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 )
 
@@ -33,15 +34,43 @@ func (s *Server) limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
 		_ = rc.SetWriteDeadline(time.Now().Add(answerWait)) // a recorder in a test has no deadlines
-		if r.ContentLength > maxBodyBytes {
+		most := int64(maxBodyBytes)
+		if larger, ok := s.larger[r.Method+" "+r.URL.Path]; ok {
+			most = larger
+		}
+		if r.ContentLength > most {
 			s.renderError(w, r, errTooLarge)
 			return
 		}
 		if r.Body != nil && r.Body != http.NoBody {
-			r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
+			r.Body = http.MaxBytesReader(w, r.Body, most)
 			_ = rc.SetReadDeadline(time.Now().Add(bodyWait))
 		}
 		next.ServeHTTP(w, r)
+	})
+}
+
+// largeBodies is how many bodies beyond maxBodyBytes are taken at once: each is held in memory.
+const largeBodies = 4
+
+// routeLarge registers f for a pattern without wildcards whose body may be larger than others: up to most bytes. Who
+// comes while largeBodies others are being read waits for as long as a body may take to come.
+func (s *Server) routeLarge(pattern string, most int64, f func(http.ResponseWriter, *http.Request) error) {
+	method, path, _ := strings.Cut(pattern, " ")
+	s.larger[method+" "+s.paths.Join(path)] = most
+	s.route(pattern, func(w http.ResponseWriter, r *http.Request) error {
+		wait := time.NewTimer(bodyWait)
+		defer wait.Stop()
+		select {
+		case s.large <- struct{}{}:
+			defer func() { <-s.large }()
+		case <-r.Context().Done():
+			return r.Context().Err()
+		case <-wait.C:
+			return &UserError{Status: http.StatusServiceUnavailable, RetryAfter: bodyWait, Message: "Many files are being taken just now. Please try again in a moment."}
+		}
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(largeWait)) // a recorder in a test has none
+		return f(w, r)
 	})
 }
 

@@ -27,6 +27,7 @@ const (
 	heartbeatEvery = 15 * time.Second // below the idle cut of common proxies (30 s and more)
 	answerWait     = time.Minute      // for an ordinary answer
 	bodyWait       = 30 * time.Second // for a request's body to arrive
+	largeWait      = 2 * time.Minute  // for a file, over a slow line; see routeLarge
 )
 
 // Config is what a Server is made of. Studio and DatastarJS are needed; the zero value of every
@@ -77,6 +78,9 @@ type Server struct {
 
 	metricsFrom []netip.Prefix
 
+	larger map[string]int64 // by method and path: what a body may hold where that is more than maxBodyBytes
+	large  chan struct{}    // a slot for each such body
+
 	maxStreams int64
 	streams    atomic.Int64
 	drain      sync.Once
@@ -103,6 +107,8 @@ func New(c Config) (*Server, error) {
 		logger:      c.Logger,
 		metrics:     c.Metrics,
 		mux:         http.NewServeMux(),
+		larger:      make(map[string]int64),
+		large:       make(chan struct{}, largeBodies),
 		maxStreams:  int64(c.MaxStreams),
 		metricsFrom: c.MetricsFrom,
 		draining:    make(chan struct{}),

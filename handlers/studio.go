@@ -22,6 +22,15 @@ type Studio interface {
 	// Away lists, by field of a workflow, the models to choose from that no server which takes work has now.
 	Away(ctx context.Context, id string) map[string]map[string]bool
 
+	// Workflow is one with all that its owner sees; ImportWorkflow keeps a file as another, EditWorkflow and
+	// DeleteWorkflow change or remove what was brought, ExportWorkflow gives it out. Errors: *studio.InvalidError,
+	// studio.ErrNoWorkflow, ErrWorkflowBuiltIn, ErrWorkflowChanged, ErrTooManyWorkflows, ErrNotExportable, ErrUnavailable.
+	Workflow(ctx context.Context, id string) (*studio.Workflow, error)
+	ImportWorkflow(ctx context.Context, f studio.WorkflowFile) (*studio.Workflow, error)
+	EditWorkflow(ctx context.Context, id string, e studio.WorkflowEdit) (*studio.Workflow, error)
+	DeleteWorkflow(ctx context.Context, id string) error
+	ExportWorkflow(ctx context.Context, id, format string) (*studio.WorkflowExport, error)
+
 	// Create stores a generation; created is false when the idempotency key named an existing one.
 	// Errors: *studio.InvalidError, studio.ErrKeyReused, ErrQueueFull, ErrUnavailable.
 	Create(ctx context.Context, r studio.Request) (g studio.Generation, created bool, err error)

@@ -69,6 +69,23 @@ func (p Paths) Queue() string { return p.Base + "/queue" }
 // Queued is where the forms of one generation in the queue post.
 func (p Paths) Queued(id string) string { return p.Base + "/queue/" + id }
 
+// Workflows is the page of what can be asked for, and where a file is brought.
+func (p Paths) Workflows() string { return p.Base + "/workflows" }
+
+// Workflow is the page of one workflow, and where its forms post.
+func (p Paths) Workflow(id string) string { return p.Workflows() + "/" + url.PathEscape(id) }
+
+// WorkflowExport is a workflow as a file: format is api, ui or original.
+func (p Paths) WorkflowExport(id, format string) string {
+	return p.Workflow(id) + "/export?format=" + format
+}
+
+// UseWorkflow is the studio with the form of a workflow.
+func (p Paths) UseWorkflow(id string) string { return p.Base + "/?workflow=" + url.QueryEscape(id) }
+
+// APIWorkflow is a workflow as JSON.
+func (p Paths) APIWorkflow(id string) string { return p.Base + "/api/workflows/" + url.PathEscape(id) }
+
 // Servers and Settings are pages.
 func (p Paths) Servers() string { return p.Base + "/servers" }
 
