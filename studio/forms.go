@@ -109,7 +109,7 @@ func (f *forms) away(w *workflow.Workflow, takesWork []uuid.UUID) map[string]map
 	for _, field := range all.Fields {
 		models := make(map[string]bool)
 		for _, choice := range field.Choices {
-			if isModel(choice) {
+			if workflow.IsModelFile(choice) {
 				models[choice] = true
 			}
 		}

@@ -1,7 +1,6 @@
 package studio
 
 import (
-	"path"
 	"slices"
 	"strings"
 
@@ -15,18 +14,14 @@ const (
 	needModel = "model:"
 )
 
-// modelFiles are the endings by which an input is known to choose a model: other choices, such as samplers, are left
-// to ComfyUI's own check.
-var modelFiles = []string{".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".onnx"}
-
-// needsOf lists what a graph needs, sorted.
+// needsOf lists what a graph needs, sorted. Choices other than models, such as samplers, are left to ComfyUI's own check.
 func needsOf(graph workflow.Graph) []string {
 	needs := make([]string, 0, 2*len(graph))
 	for _, n := range graph {
 		needs = append(needs, needNode+n.ClassType)
 		for input := range n.Inputs {
 			file, ok := n.Text(input)
-			if ok && isModel(file) {
+			if ok && workflow.IsModelFile(file) {
 				needs = append(needs, needModel+n.ClassType+"."+input+"="+file)
 			}
 		}
@@ -34,9 +29,6 @@ func needsOf(graph workflow.Graph) []string {
 	slices.Sort(needs)
 	return slices.Compact(needs)
 }
-
-// isModel reports whether a text that an input holds is the file of a model.
-func isModel(file string) bool { return slices.Contains(modelFiles, strings.ToLower(path.Ext(file))) }
 
 // lacking lists which of the needs a server does not have. One whose classes are not known lacks nothing that we
 // could name.

@@ -1,6 +1,9 @@
 package workflow
 
 import (
+	"encoding/json"
+	"fmt"
+	"maps"
 	"os"
 	"testing"
 )
@@ -73,6 +76,28 @@ func BenchmarkFromSettingsToGraph(b *testing.B) {
 		g.PrefixOutputs("easel/1", o)
 		if _, err := g.Marshal(); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// As large a graph as is read: a hundred passes, each with its own LoRAs and prompts.
+func BenchmarkDiscover(b *testing.B) {
+	g := Graph{}
+	for pass := range 100 {
+		for id, n := range stockGraphs(b)["lora-stack"] {
+			n.Inputs = maps.Clone(n.Inputs)
+			for input := range n.Inputs {
+				if from, slot, ok := n.Link(input); ok {
+					n.Inputs[input] = json.RawMessage(fmt.Sprintf(`["%d:%s",%d]`, pass, from, slot))
+				}
+			}
+			g[fmt.Sprintf("%d:%s", pass, id)] = n
+		}
+	}
+	infos := []*ObjectInfo{stock(b)}
+	for b.Loop() {
+		if fields := Discover(g, infos, Hints{}); len(fields) != MaxFields {
+			b.Fatal(len(fields))
 		}
 	}
 }

@@ -60,6 +60,10 @@ func FuzzParseGraph(f *testing.F) {
 		for id := range g {
 			g.Upstream(id)
 		}
+		fields := Discover(g, nil, Hints{})
+		if _, err := New("w", "W", "", g, append(fields, Rest(g, nil, fields)...)); err != nil {
+			t.Fatal(err)
+		}
 		g.PrefixOutputs("p", nil)
 		for id, n := range g {
 			if raw, ok := n.Inputs[filenamePrefix]; ok && string(raw) != `"p"` {

@@ -90,6 +90,7 @@ type Input struct {
 	ForceInput     bool // a plain type that still has to be linked
 	ControlSlot    bool // an INT with control_after_generate: in the editor a further value follows it
 	Upload         bool // the editor offers an upload button beside it
+	UploadImage    bool // and it is for images
 	Tooltip        string
 
 	// typed holds the choices that are no text in the server's list (256, true), by their text:

@@ -171,6 +171,7 @@ func parseInput(section Section, name string, raw json.RawMessage) (Input, bool)
 	in.ForceInput = o.ForceInput
 	// The option is true, or the name of the first mode: "fixed", "randomize".
 	in.ControlSlot = string(o.ControlAfterGenerate) == "true" || isString(o.ControlAfterGenerate)
+	in.UploadImage = o.ImageUpload
 	in.Upload = o.ImageUpload || o.VideoUpload || o.AudioUpload || o.FileUpload
 	return in, true
 }
