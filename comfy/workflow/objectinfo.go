@@ -82,6 +82,7 @@ type Input struct {
 
 	Default        json.RawMessage // as the server wrote it; nil: none
 	Min, Max, Step *float64        // of INT and FLOAT; nil: none
+	Round          *float64        // of FLOAT: what the editor rounds to; nil: to the digits of Step
 	MaxUint        uint64          // Max of an INT with all its digits; 0 when there is none, or it is negative
 	Choices        []string        // of a COMBO, in the server's order
 	Remote         bool            // a COMBO whose choices come from another route: the list is not known
@@ -146,3 +147,23 @@ func textJSON(s string) json.RawMessage {
 }
 
 func finite(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }
+
+// Union knows every class that one of the servers knows, as the first of them says it; nil when none
+// has told. What is read of a file does not depend on which server will run it.
+func Union(infos ...*ObjectInfo) *ObjectInfo {
+	var all *ObjectInfo
+	for _, info := range infos {
+		if info == nil {
+			continue
+		}
+		if all == nil {
+			all = &ObjectInfo{classes: map[string]func() *Class{}}
+		}
+		for name, class := range info.classes {
+			if _, known := all.classes[name]; !known {
+				all.classes[name] = class
+			}
+		}
+	}
+	return all
+}

@@ -118,6 +118,7 @@ type optionsJSON struct {
 	Min                  json.RawMessage   `json:"min"`
 	Max                  json.RawMessage   `json:"max"`
 	Step                 json.RawMessage   `json:"step"`
+	Round                json.RawMessage   `json:"round"`
 	Options              []json.RawMessage `json:"options"`
 	Remote               json.RawMessage   `json:"remote"`
 	Tooltip              string            `json:"tooltip"`
@@ -163,6 +164,7 @@ func parseInput(section Section, name string, raw json.RawMessage) (Input, bool)
 		in.Default = bytes.Clone(o.Default)
 	}
 	in.Min, in.Max, in.Step = number(o.Min), number(o.Max), number(o.Step)
+	in.Round = number(o.Round)
 	in.MaxUint, _ = strconv.ParseUint(string(o.Max), 10, 64)
 	in.Remote = len(o.Remote) > 0 && !isNull(o.Remote)
 	in.Tooltip = o.Tooltip
