@@ -87,7 +87,7 @@ func TestAGzipBombIsBoundedByWhatItInflatesTo(t *testing.T) {
 	z := gzip.NewWriter(&member)
 	_, _ = io.CopyN(z, zeros{}, 1<<20)
 	_ = z.Close()
-	for name, limit := range map[string]int{"Submit": maxSmallBody, "SystemStats": maxSmallBody, "Queue": maxBody} {
+	for name, limit := range map[string]int{"Submit": maxSmallBody, "SystemStats": maxStats, "Queue": maxBody} {
 		bomb := bytes.Repeat(member.Bytes(), limit>>20+1)
 		c := fake(t, ClientOptions{}, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")

@@ -41,7 +41,7 @@ func (c *Client) SystemStats(ctx context.Context) (SystemStats, error) {
 		System  *System  `json:"system"`
 		Devices []Device `json:"devices"`
 	}
-	if err := c.get(ctx, call{what: what, path: "/system_stats"}, &reply); err != nil {
+	if err := c.get(ctx, call{what: what, path: "/system_stats", limit: maxStats}, &reply); err != nil {
 		return SystemStats{}, err
 	}
 	if reply.System == nil {

@@ -16,6 +16,7 @@ import (
 const (
 	maxBody      = 64 << 20 // queue, history, object_info
 	maxSmallBody = 8 << 20  // every other answer in JSON
+	maxStats     = 1 << 20  // system_stats, which is asked for first of whoever answers at an address
 	maxErrorBody = 4 << 10  // kept of an answer that is only reported
 
 	defaultMaxDownload = 256 << 20

@@ -180,7 +180,7 @@ WITH next AS (
     WHERE i.generation_id = $1 AND i.index = $2
       AND i.status = 'pending' AND g.cancel_requested_at IS NULL AND g.held_at IS NULL
       AND NOT EXISTS (SELECT FROM settings WHERE name = 'queue_paused' AND value = 'true')
-      AND EXISTS (SELECT FROM servers s WHERE s.id = $3 AND s.mode = 'active')
+      AND NOT EXISTS (SELECT FROM servers s WHERE s.id = $3 AND s.mode <> 'active')
     FOR UPDATE OF g, i SKIP LOCKED
 )
 SELECT next.generation_id, next.user_id, next.prompt, next.negative_prompt, next.workflow, next.workflow_version, next.settings,

@@ -110,7 +110,7 @@ WITH next AS (
     WHERE i.generation_id = @generation_id AND i.index = @index
       AND i.status = 'pending' AND g.cancel_requested_at IS NULL AND g.held_at IS NULL
       AND NOT EXISTS (SELECT FROM settings WHERE name = 'queue_paused' AND value = 'true')
-      AND EXISTS (SELECT FROM servers s WHERE s.id = @server_id AND s.mode = 'active')
+      AND NOT EXISTS (SELECT FROM servers s WHERE s.id = @server_id AND s.mode <> 'active')
     FOR UPDATE OF g, i SKIP LOCKED
 )
 SELECT next.generation_id, next.user_id, next.prompt, next.negative_prompt, next.workflow, next.workflow_version, next.settings,
