@@ -35,7 +35,7 @@ type hub struct {
 
 	mu       sync.Mutex // guards all below
 	records  map[uuid.UUID]*record
-	dirty    map[*record]time.Time  // whose progress has changed since the last state, first at this time
+	dirty    map[*record]time.Time  // whose progress has changed since the last state, first at this time; zero: by a step
 	tracked  map[string]tracked     // by prompt_id: attempts whose progress is known, from here or elsewhere
 	stale    map[uuid.UUID]struct{} // changed by somebody else, to be read
 	thinned  bool                   // one of the newest pictures was deleted elsewhere: read them anew

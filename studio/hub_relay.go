@@ -190,14 +190,18 @@ func (h *hub) touch(id uuid.UUID) {
 	}
 }
 
-// hurry has a step shown without a wait for what may come with it; mu is held.
+// hurry shows a step without a wait for what may come with it, or as soon as it may; mu is held.
 func (h *hub) hurry(t tracked, p *comfy.Progress) {
 	r, ok := h.records[t.generation]
 	if !ok || t.image < 1 {
 		return
 	}
-	if images := r.state().Images; t.image <= len(images) && p.StepsDone > images[t.image-1].CurrentStep {
-		h.dirty[r] = time.Time{}
+	if images := r.state().Images; t.image > len(images) || p.StepsDone <= images[t.image-1].CurrentStep {
+		return
+	}
+	h.dirty[r] = time.Time{}
+	if now := time.Now(); now.Sub(r.published) >= h.every {
+		h.publish(r, now)
 	}
 }
 

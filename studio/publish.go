@@ -53,7 +53,8 @@ func (h *hub) note(state *State, now time.Time) {
 	}
 }
 
-// run publishes progress, at most one state a generation in h.every, and keeps the overview. It
+// run publishes progress, at most one state a generation in h.every, and keeps the overview. (A step that may be shown is
+// published by whoever brings it.) It
 // waits for nobody else, the database least of all, and returns when ctx ends.
 func (h *hub) run(ctx context.Context) error {
 	timer := time.NewTimer(0)
@@ -75,6 +76,10 @@ func (h *hub) run(ctx context.Context) error {
 // has begun, and a state between them would hold up the one that counts. A step waits for nothing.
 const gather = 3 * time.Millisecond
 
+// wordsEvery is how many times as long as a step what is none waits for the state before to have been shown: between the
+// last step and the end of a quick server three nodes come and go that nobody could read of.
+const wordsEvery = 4
+
 // flush publishes what is dirty and due. again is how long until the next is due; 0: nothing is.
 func (h *hub) flush(now time.Time) (again time.Duration) {
 	h.mu.Lock()
@@ -90,7 +95,11 @@ func (h *hub) flush(now time.Time) (again time.Duration) {
 		return true
 	}
 	for r, since := range h.dirty {
-		if !later(r.published, h.every) && !later(since, gather) {
+		every := h.every
+		if !since.IsZero() { // no step
+			every *= wordsEvery
+		}
+		if !later(r.published, every) && !later(since, gather) {
 			h.publish(r, now)
 		}
 	}

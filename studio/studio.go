@@ -96,7 +96,7 @@ type Timing struct {
 	Learn        time.Duration // 5 min between two readings of its classes and models
 	Health       time.Duration // 10 s between two looks at the server itself
 
-	Publish     time.Duration // 25 ms: at most one state of mere progress a generation in this time
+	Publish     time.Duration // 25 ms between two steps that are shown of a generation, four times that before what is none
 	RetryFinish time.Duration // 1 s, doubled up to 1 min: between two tries to fetch files
 	Storage     time.Duration // 30 s before a storage that is full or away is tried again
 	CatchUp     time.Duration // 5 s, ±20 %: read the changes of others that no bell has told; 1 s at most while none is heard
