@@ -5,6 +5,7 @@ import (
 	"errors"
 	"hash/fnv"
 	"net/http"
+	"net/url"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -28,10 +29,10 @@ func (s *Server) apiProgress(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()
 	c := scope{}
 	var err error
-	if c.image, err = queryCount(r, "imageIndex"); err != nil {
+	if c.image, err = queryCount(query, "imageIndex"); err != nil {
 		return err
 	}
-	if _, err = queryCount(r, "totalImages"); err != nil { // how many there are is in every event
+	if _, err = queryCount(query, "totalImages"); err != nil { // how many there are is in every event
 		return err
 	}
 	promptID := query.Get("promptId")
@@ -59,8 +60,8 @@ func (s *Server) apiProgress(w http.ResponseWriter, r *http.Request) error {
 }
 
 // queryCount reads a number that counts from 1; 0 when it is absent.
-func queryCount(r *http.Request, name string) (int, error) {
-	text := r.URL.Query().Get(name)
+func queryCount(query url.Values, name string) (int, error) {
+	text := query.Get(name)
 	if text == "" {
 		return 0, nil
 	}

@@ -190,10 +190,10 @@ func (h *Hub) next() *loop {
 	return h.loops[h.turn]
 }
 
-// leave hands a connection that its loop has forgotten to the closer.
-func (h *Hub) leave(c *conn) {
+// leave hands connections that their loop has forgotten to the closer.
+func (h *Hub) leave(c ...*conn) {
 	h.closing.Lock()
-	h.gone = append(h.gone, c)
+	h.gone = append(h.gone, c...)
 	h.closing.Unlock()
 	ring(h.left)
 }

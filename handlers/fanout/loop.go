@@ -64,6 +64,7 @@ type loop struct {
 	given   int // parts given out to connections
 	stuck   map[*conn]time.Time
 	pass    []*share // dirty ones that were taken
+	gone    []*conn  // forgotten, and not yet the closer's
 	scratch []byte
 }
 
@@ -173,12 +174,24 @@ func (l *loop) work() (more bool) {
 		l.pass = l.pass[1:]
 		if l.show(s) {
 			l.pass = append(l.pass, s)
+			return true
 		}
 	}
+	l.part()
 	if len(l.pass) == 0 {
 		l.pass = nil
 	}
 	return len(l.pass) > 0
+}
+
+// part gives the closer what was forgotten: when a pass is over, for to close a connection takes longer than to
+// write to one, and an end is for all at once.
+func (l *loop) part() {
+	if len(l.gone) > 0 {
+		l.hub.leave(l.gone...)
+		clear(l.gone)
+		l.gone = l.gone[:0]
+	}
 }
 
 // takeIn makes a new connection one of the loop's, and shows it what came since it was handed over.
@@ -301,9 +314,12 @@ func (l *loop) tick(now time.Time) {
 			l.write(c, l.hub.heartbeat, false)
 		}
 	}
+	if len(l.pass) == 0 {
+		l.part()
+	}
 }
 
-// forget takes c out of the loop and hands it to the closer.
+// forget takes c out of the loop; part hands it to the closer.
 func (l *loop) forget(c *conn) {
 	s := c.share
 	i := c.at
@@ -328,7 +344,7 @@ func (l *loop) forget(c *conn) {
 	l.mu.Lock()
 	delete(l.conns, c.fd)
 	l.mu.Unlock()
-	l.hub.leave(c)
+	l.gone = append(l.gone, c)
 }
 
 func (s *share) put(i int, c *conn) {
@@ -360,6 +376,7 @@ func (l *loop) end() {
 			l.forget(c)
 		}
 	}
+	l.part()
 }
 
 // farewell tells a reader when to come back, if its socket has room. The body is left without its end: a stream
