@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -34,23 +34,47 @@ const (
 	stepEvery  = 100 * time.Millisecond
 )
 
-// fanoutRounds is how often each subject has its turn.
-const fanoutRounds = 3
+// load is one line of the comparison.
+type load struct {
+	watchers, rate int // steps a second
+	steps          int
+	rounds         int
+	subjects       string // who takes part
+}
 
-// BenchmarkFanout (P12) sends steps to many watchers of one generation: through Easel, through a bare net/http loop (B),
-// through two loops over raw sockets (B2, the frontier), and through a Node server that treats each watcher by itself
-// (A; left out where there is no node). They take turns, and what is reported is medians, and Easel's ratios to the
-// others. Times are from handing a step to ComfyUI's WebSocket to a watcher having read that step or a later one, all on
-// this machine.
+func (l load) String() string { return fmt.Sprintf("%dx%d", l.watchers, l.rate) }
+
+// fanoutLoads are what the goals of docs/performance.md speak of. Where no goal wants it the Node server is left out: it
+// takes long to break.
+var fanoutLoads = []load{
+	{100, 10, 20, 5, "EABR"},
+	{1000, 10, 20, 5, "EABR"},
+	{5000, 5, 15, 3, "EBR"},
+	{5000, 10, 20, 5, "EABR"},
+	{10_000, 2, 8, 3, "EAB"},
+	{10_000, 5, 15, 5, "EABR"},
+	{10_000, 10, 20, 5, "EABR"},
+	{10_000, 20, 40, 3, "EBR"},
+	{10_000, 30, 60, 3, "EBR"},
+	{19_000, 1, 6, 3, "EBR"},
+	{19_000, 5, 15, 3, "EBR"},
+}
+
+// BenchmarkFanout (P12) sends steps to many watchers of one generation: through Easel (E), through a bare net/http loop
+// (B), through two loops over raw sockets (R, the frontier), and through a Node server that treats each watcher by
+// itself (A; left out where there is no node). They take turns, and what is reported is medians, and Easel's ratios to
+// the others, each within one round. Times are from handing a step to ComfyUI's WebSocket to a watcher having read that
+// step or a later one, all on this machine. In the end it prints a table, and how it stands with the goals.
 func BenchmarkFanout(b *testing.B) {
-	for _, load := range []struct {
-		watchers, rate int // steps a second
-	}{{100, 10}, {1000, 10}, {5000, 10}, {10_000, 5}, {10_000, 10}, {10_000, 20}} {
-		b.Run(fmt.Sprintf("%dx%d", load.watchers, load.rate), func(b *testing.B) {
-			for range b.N {
-				compareFanout(b, load.watchers, time.Second/time.Duration(load.rate))
-			}
-		})
+	for range b.N {
+		results := fanoutResults{}
+		for _, load := range fanoutLoads {
+			b.Run(load.String(), func(b *testing.B) {
+				results[load] = compareFanout(b, load)
+				b.ReportMetric(0, "ns/op")
+			})
+		}
+		results.print(os.Stdout)
 	}
 }
 
@@ -59,60 +83,38 @@ type fanout struct {
 	connect, p50, p99, cpu float64 // s, ms, ms, µs of CPU an event
 	memory                 float64 // KiB resident a watcher, more than before they came
 	steps                  float64 // seen by a watcher
+	end                    float64 // ms from execution_success to the last event, p99
+	held                   bool    // each watcher was shown each step, in time
 }
 
-// figures names those that are reported.
-var figures = []struct {
-	name string
-	of   func(fanout) float64
-}{
-	{"p99-ms", func(f fanout) float64 { return f.p99 }},
-	{"cpu-us/event", func(f fanout) float64 { return f.cpu }},
-	{"KiB/watcher", func(f fanout) float64 { return f.memory }},
-	{"connect-s", func(f fanout) float64 { return f.connect }},
-}
-
-func compareFanout(b *testing.B, watchers int, every time.Duration) {
-	subjects := []struct {
-		name  string
-		start func(*testing.B, *simulator.Running) subject
-	}{{"easel", startEasel}, {"bare", startBare}, {"raw", startRaw}, {"node", startNode}}
-	if _, err := exec.LookPath("node"); err != nil {
-		subjects = subjects[:len(subjects)-1]
-	}
-	runs := map[string][]fanout{}
-	for range fanoutRounds {
-		for _, s := range subjects {
-			runs[s.name] = append(runs[s.name], runFanout(b, watchers, every, s.start))
+func compareFanout(b *testing.B, l load) fanoutRuns {
+	runs := fanoutRuns{}
+	for range l.rounds {
+		for _, s := range []struct {
+			letter string
+			start  func(*testing.B, *simulator.Running, load) subject
+		}{{"E", startEasel}, {"B", startBare}, {"R", startRaw}, {"A", startNode}} {
+			if !strings.Contains(l.subjects, s.letter) {
+				continue
+			}
+			if _, err := exec.LookPath("node"); err != nil && s.letter == "A" {
+				continue
+			}
+			runs[s.letter] = append(runs[s.letter], runFanout(b, l, s.start))
 		}
 	}
 	var table strings.Builder // at most ten lines of a benchmark's log are shown
-	for _, s := range subjects {
-		fmt.Fprintf(&table, "\n%-5s", s.name)
-		for _, run := range runs[s.name] {
-			fmt.Fprintf(&table, " | p50 %.1f p99 %.1f ms, %.1f us CPU, %.1f KiB, %.2f s, %.1f steps",
-				run.p50, run.p99, run.cpu, run.memory, run.connect, run.steps)
+	for _, letter := range []string{"E", "B", "R", "A"} {
+		if len(runs[letter]) > 0 {
+			fmt.Fprintf(&table, "\n%s", letter)
 		}
-		for _, figure := range figures {
-			median := medianOf(runs[s.name], figure.of)
-			if s.name == "easel" {
-				b.ReportMetric(median, figure.name)
-				continue
-			}
-			b.ReportMetric(medianOf(runs["easel"], figure.of)/median, figure.name+"/"+s.name)
+		for _, run := range runs[letter] {
+			fmt.Fprintf(&table, " | p50 %.1f p99 %.1f ms, %.1f us CPU, %.1f KiB, %.2f s, %.1f steps, held %t, end %.0f ms",
+				run.p50, run.p99, run.cpu, run.memory, run.connect, run.steps, run.held, run.end)
 		}
 	}
 	b.Log(table.String())
-	b.ReportMetric(0, "ns/op")
-}
-
-func medianOf(runs []fanout, of func(fanout) float64) float64 {
-	var all []float64
-	for _, run := range runs {
-		all = append(all, of(run))
-	}
-	slices.Sort(all)
-	return all[len(all)/2]
+	return runs
 }
 
 // subject is a server under test: its process, and how a run begins there.
@@ -130,8 +132,9 @@ type script struct {
 	ready chan struct{}
 	over  chan struct{}
 
-	mu   sync.Mutex
-	sent []time.Duration // by step
+	mu    sync.Mutex
+	sent  []time.Duration // by step
+	ended time.Duration   // when execution_success was
 }
 
 func (s *script) pass(ctx context.Context, at simulator.Point) {
@@ -144,32 +147,39 @@ func (s *script) pass(ctx context.Context, at simulator.Point) {
 	switch {
 	case at.Stage == simulator.StageNode && at.Class == "VAEDecode":
 		hold(s.over)
-		return
-	case at.Stage != simulator.StageStep:
-		return
-	case at.Step == 1:
-		hold(s.ready)
+	case at.Stage == simulator.StageStep:
+		if at.Step == 1 {
+			hold(s.ready)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.sent[at.Step] = time.Since(s.epoch)
+	case at.Stage == simulator.StageFinish:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.ended = time.Since(s.epoch)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.sent[at.Step] = time.Since(s.epoch)
 }
 
-func runFanout(b *testing.B, watchers int, every time.Duration, start func(*testing.B, *simulator.Running) subject) fanout {
-	run := &script{epoch: time.Now(), ready: make(chan struct{}), over: make(chan struct{}), sent: make([]time.Duration, benchSteps+1)}
+// slower is how much longer than asked for the steps may take before a run says nothing of who was to deliver them.
+const slower = 1.1
+
+func runFanout(b *testing.B, l load, start func(*testing.B, *simulator.Running, load) subject) fanout {
+	every := time.Second / time.Duration(l.rate)
+	run := &script{epoch: time.Now(), ready: make(chan struct{}), over: make(chan struct{}), sent: make([]time.Duration, l.steps+1)}
 	comfy, err := simulator.Start("127.0.0.1:0", simulator.Config{Models: []string{"bench.safetensors"}, NoPreviews: true, Pace: simulator.Pace{Step: every}, Gate: run.pass})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer comfy.Close()
-	under := start(b, comfy)
+	under := start(b, comfy, l)
 	defer under.stop()
 	stream := under.begin()
 	empty := resident(b, under.pid)
 	ctx, cancel := context.WithTimeout(b.Context(), 5*time.Minute)
 	defer cancel()
 	began := time.Now()
-	crowd, err := gather(ctx, stream, watchers, benchSteps, under.end, run.epoch)
+	crowd, err := gather(ctx, stream, l.watchers, l.steps, under.end, run.epoch)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -183,38 +193,43 @@ func runFanout(b *testing.B, watchers int, every time.Duration, start func(*test
 	crowd.done.Wait()
 	crowd.close()
 	if crowd.lost > 0 {
-		b.Fatalf("%d of %d watchers lost their stream", crowd.lost, watchers)
+		b.Fatalf("%d of %d watchers lost their stream", crowd.lost, l.watchers)
 	}
-	latencies := crowd.latencies(run.sent)
+	latencies, ends := crowd.latencies(run.sent), crowd.endings(run.ended)
+	p99 := quantile(latencies, 0.99)
+	took := run.sent[l.steps] - run.sent[1]
 	return fanout{
 		connect: connect.Seconds(),
 		p50:     quantile(latencies, 0.50).Seconds() * 1e3,
-		p99:     quantile(latencies, 0.99).Seconds() * 1e3,
+		p99:     p99.Seconds() * 1e3,
 		cpu:     float64(cpu.Microseconds()) / float64(crowd.steps),
-		memory:  (full - empty) * 1024 / float64(watchers),
-		steps:   float64(crowd.steps) / float64(watchers),
+		memory:  (full - empty) * 1024 / float64(l.watchers),
+		steps:   float64(crowd.steps) / float64(l.watchers),
+		end:     quantile(ends, 0.99).Seconds() * 1e3,
+		held: crowd.steps == l.watchers*l.steps && p99 <= max(250*time.Millisecond, 2*every) &&
+			float64(took) <= slower*float64(every)*float64(l.steps-1),
 	}
 }
 
-func startBare(b *testing.B, comfy *simulator.Running) subject { return startSelf(b, comfy) }
+func startBare(b *testing.B, comfy *simulator.Running, l load) subject { return startSelf(b, comfy, l) }
 
-func startRaw(b *testing.B, comfy *simulator.Running) subject {
-	return startSelf(b, comfy, rawVariable+"=1")
+func startRaw(b *testing.B, comfy *simulator.Running, l load) subject {
+	return startSelf(b, comfy, l, rawVariable+"=1")
 }
 
 // startSelf runs this test binary as a bare server.
-func startSelf(b *testing.B, comfy *simulator.Running, env ...string) subject {
+func startSelf(b *testing.B, comfy *simulator.Running, l load, env ...string) subject {
 	self, err := os.Executable()
 	if err != nil {
 		b.Fatal(err)
 	}
 	command := exec.CommandContext(b.Context(), self)
 	command.Env = append(append(os.Environ(), bareVariable+"="+socketOf(comfy)), env...)
-	return startServer(b, comfy, command)
+	return startServer(b, comfy, command, l)
 }
 
-func startNode(b *testing.B, comfy *simulator.Running) subject {
-	return startServer(b, comfy, exec.CommandContext(b.Context(), "node", "--no-warnings", "--experimental-websocket", "node/server.mjs", socketOf(comfy)))
+func startNode(b *testing.B, comfy *simulator.Running, l load) subject {
+	return startServer(b, comfy, exec.CommandContext(b.Context(), "node", "--no-warnings", "--experimental-websocket", "node/server.mjs", socketOf(comfy)), l)
 }
 
 func socketOf(comfy *simulator.Running) string {
@@ -222,7 +237,7 @@ func socketOf(comfy *simulator.Running) string {
 }
 
 // startServer runs a program that prints the address of its stream.
-func startServer(b *testing.B, comfy *simulator.Running, command *exec.Cmd) subject {
+func startServer(b *testing.B, comfy *simulator.Running, command *exec.Cmd, l load) subject {
 	command.Stderr = os.Stderr
 	out, err := command.StdoutPipe()
 	if err != nil {
@@ -238,16 +253,16 @@ func startServer(b *testing.B, comfy *simulator.Running, command *exec.Cmd) subj
 		b.Fatal(err)
 	}
 	return subject{pid: command.Process.Pid, end: []byte(`"type":"complete"`), stop: stop, begin: func() string {
-		post(b, comfy.URL()+"/prompt", fmt.Sprintf(`{"client_id":"bench","prompt":%s}`, bareGraph))
+		post(b, comfy.URL()+"/prompt", fmt.Sprintf(`{"client_id":"bench","prompt":%s}`, fmt.Sprintf(bareGraph, l.steps)))
 		return strings.TrimSpace(line)
 	}}
 }
 
-func startEasel(b *testing.B, comfy *simulator.Running) subject {
-	easel := harness.Start(b, harness.Options{ComfyUI: comfy.URL(), Plain: true})
+func startEasel(b *testing.B, comfy *simulator.Running, l load) subject {
+	easel := harness.Start(b, harness.Options{ComfyUI: comfy.URL(), Plain: true, Env: []string{"EASEL_MAX_STREAMS=" + strconv.Itoa(l.watchers)}})
 	return subject{pid: easel.PID(), end: []byte(`"type":"complete"`), stop: func() { easel.Stop() }, begin: func() string {
 		var generation struct{ ID string }
-		answer := post(b, easel.URL+"/api/generate", fmt.Sprintf(`{"prompt":"a harbour in the morning","settings":{"steps":%d,"width":64,"height":64}}`, benchSteps))
+		answer := post(b, easel.URL+"/api/generate", fmt.Sprintf(`{"prompt":"a harbour in the morning","settings":{"steps":%d,"width":64,"height":64}}`, l.steps))
 		if err := json.Unmarshal(answer, &generation); err != nil {
 			b.Fatal(err)
 		}
@@ -274,8 +289,8 @@ func post(b *testing.B, address, body string) []byte {
 	return answer.Bytes()
 }
 
-// bareGraph is the usual text-to-image graph.
-const bareGraph = `{"3":{"class_type":"KSampler","inputs":{"seed":1,"steps":20,"cfg":7,"sampler_name":"euler","scheduler":"normal","denoise":1,"model":["4",0],"positive":["6",0],"negative":["7",0],"latent_image":["5",0]}},
+// bareGraph is the usual text-to-image graph, of %d steps.
+const bareGraph = `{"3":{"class_type":"KSampler","inputs":{"seed":1,"steps":%d,"cfg":7,"sampler_name":"euler","scheduler":"normal","denoise":1,"model":["4",0],"positive":["6",0],"negative":["7",0],"latent_image":["5",0]}},
 "4":{"class_type":"CheckpointLoaderSimple","inputs":{"ckpt_name":"bench.safetensors"}},"5":{"class_type":"EmptyLatentImage","inputs":{"width":64,"height":64,"batch_size":1}},
 "6":{"class_type":"CLIPTextEncode","inputs":{"text":"a harbour","clip":["4",1]}},"7":{"class_type":"CLIPTextEncode","inputs":{"text":"","clip":["4",1]}},
 "8":{"class_type":"VAEDecode","inputs":{"samples":["3",0],"vae":["4",2]}},"9":{"class_type":"SaveImage","inputs":{"filename_prefix":"bench","images":["8",0]}}}`

@@ -33,6 +33,7 @@ type crowd struct {
 	watchers map[int]*watcher // by file descriptor
 	arrivals []time.Duration  // since epoch
 	late     []int            // which step each arrival is
+	ends     []time.Duration  // since epoch: when each watcher had its last event
 	events   int              // events of any kind
 	steps    int              // of them such as told of a later step than the one before
 	lost     int              // watchers whose stream broke before the end
@@ -181,6 +182,7 @@ func (c *crowd) take(fd int, w *watcher, buffer []byte) {
 			}
 		}
 		if bytes.Contains(event, c.end) {
+			c.ends = append(c.ends, now)
 			c.leave(fd, w, false)
 			return
 		}
@@ -238,6 +240,18 @@ func (c *crowd) latencies(sent []time.Duration) []time.Duration {
 	all := make([]time.Duration, len(c.arrivals))
 	for i, at := range c.arrivals {
 		all[i] = at - sent[c.late[i]]
+	}
+	slices.Sort(all)
+	return all
+}
+
+// endings are the times from ended to when a watcher had its last event, sorted.
+func (c *crowd) endings(ended time.Duration) []time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := make([]time.Duration, len(c.ends))
+	for i, at := range c.ends {
+		all[i] = at - ended
 	}
 	slices.Sort(all)
 	return all
