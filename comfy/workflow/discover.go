@@ -69,7 +69,7 @@ func Rest(g Graph, infos []*ObjectInfo, taken []Field) []Field {
 			}
 			r := &role{name: camel(name), label: spoken(name), kind: rawKind(in, g[id].Inputs[name]), group: d.heading(id)}
 			if in != nil {
-				r.help = in.Tooltip
+				r.help = cut(oneLine(in.Tooltip), maxHelpRunes)
 			}
 			if f := d.add(r, id, name, 0); f != nil {
 				fields = append(fields, d.field(f, names))
@@ -78,6 +78,9 @@ func Rest(g Graph, infos []*ObjectInfo, taken []Field) []Field {
 	}
 	return fields
 }
+
+// maxHelpRunes is more than a server's own hints have.
+const maxHelpRunes = 400
 
 // rawKind is the kind of a field for an input that nobody has a role for.
 func rawKind(in *Input, raw json.RawMessage) Kind {
@@ -319,6 +322,9 @@ func (d *discovery) heading(id string) string {
 	return cut(oneLine(d.graph[id].ClassType), maxGroupRunes)
 }
 
+// maxNameBytes leaves room for a number.
+const maxNameBytes = 50
+
 // camel writes an input's name as fields are named: start_at_step is startAtStep.
 func camel(name string) string {
 	var b strings.Builder
@@ -337,7 +343,7 @@ func camel(name string) string {
 		default:
 			upper = b.Len() > 0
 		}
-		if b.Len() == maxLabelRunes {
+		if b.Len() == maxNameBytes {
 			break
 		}
 	}
