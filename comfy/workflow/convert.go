@@ -130,6 +130,9 @@ func (c *converter) emit(s *scope, depth int) error {
 		if _, twice := c.out.Graph[id]; twice {
 			return &GraphError{Node: id, Problem: "two nodes have this id"}
 		}
+		if n.class == "" {
+			return &GraphError{Node: id, Problem: "it has no type"}
+		}
 		if len(c.out.Graph) == MaxNodes {
 			return &GraphError{Problem: fmt.Sprintf("the graph has more than %d nodes", MaxNodes)}
 		}

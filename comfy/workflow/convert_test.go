@@ -196,6 +196,7 @@ func TestConvertRefuses(t *testing.T) {
 		"notes alone":                   {ui(`{"id":1,"type":"Note"}`, ""), "the graph has no nodes that a server could run"},
 		"10,000 nodes":                  {ui(`{"id":0,"type":"Note"}`+strings.Repeat(`,{}`, 9_999), ""), "the graph has 10000 nodes; 5000 are allowed"},
 		"an id that stands twice":       {ui(`{"id":1,"type":"Note"},{"id":"1","type":"Note"}`, ""), `node "1": two nodes have this id`},
+		"a node without a type":         {ui(`{"id":1}`, ""), `node "1": it has no type`},
 		"a node without an id":          {ui(`{"type":"KSampler"}`, ""), "a node “KSampler” has no id"},
 		"reroutes in a circle":          {ui(loop, `[1,2,0,1,0],[2,1,0,2,0],[3,2,0,3,0]`), `node "3", input "model": its links run in a circle`},
 		"a subgraph in itself":          {subgraphs(inner("s0", "s1"), inner("s1", "s0")), "the subgraph “s0” holds itself"},
