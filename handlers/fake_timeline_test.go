@@ -95,10 +95,10 @@ func (f *fakeStudio) calibrate() {
 		}
 		run.Seconds, run.Errors = 40.5, c.Errors
 		if i%5 != 0 {
-			run.First = &studio.FirstETA{At: 1, Low: 36, Mean: 40, High: 44, Inside: i%4 != 0}
-			c.Foretold++
+			run.First = &studio.ETASaid{At: 1, Low: 36, Mean: 40, High: 44, Inside: i%4 != 0}
+			c.Ranges[0].Told++
 			if run.First.Inside {
-				c.Inside++
+				c.Ranges[0].Inside++
 			}
 		}
 		c.Runs = append(c.Runs, run)

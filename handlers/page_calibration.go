@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"math"
 	"net/http"
 	"time"
 
@@ -49,7 +50,7 @@ var phaseNames = map[comfy.Phase]string{
 
 func calibrationView(c studio.Calibrations) views.CalibrationView {
 	shown := views.CalibrationView{
-		Count: len(c.Runs), Errors: barErrors(c.Errors), Ranged: c.Foretold, Inside: c.Inside, Now: time.Now(),
+		Count: len(c.Runs), Errors: barErrors(c.Errors), Ranged: c.Ranges[0].Told, Inside: c.Ranges[0].Inside, Now: time.Now(),
 	}
 	for _, p := range c.Phases {
 		shown.Phases = append(shown.Phases, views.PhaseErrors{Name: phaseNames[p.Phase], Runs: p.Runs, BarErrors: barErrors(p.PointErrors)})
@@ -96,8 +97,19 @@ type phaseJSON struct {
 
 // rangesJSON counts runs of which an end was foretold, and those that ended in the range said first.
 type rangesJSON struct {
+	rangeJSON
+	Later []laterJSON `json:"later"`
+}
+
+type rangeJSON struct {
 	Told   int `json:"told"`
 	Inside int `json:"inside"`
+}
+
+// laterJSON is the same of the ranges said first after From percent of a run.
+type laterJSON struct {
+	From int `json:"from"`
+	rangeJSON
 }
 
 type curveJSON struct {
@@ -116,7 +128,23 @@ type calibratedRunJSON struct {
 	FinishedAt   string             `json:"finishedAt"`
 	Seconds      float64            `json:"seconds"`
 	Errors       studio.PointErrors `json:"errors"`
-	First        *studio.FirstETA   `json:"first"`
+	First        *studio.ETASaid    `json:"first"`
+}
+
+// rounded is x to three digits after the point, which no measurement goes beyond.
+func rounded(x float64) float64 { return math.Round(x*1000) / 1000 }
+
+func roundedErrors(e studio.PointErrors) studio.PointErrors {
+	return studio.PointErrors{Overall: rounded(e.Overall), Nodes: rounded(e.Nodes), Steps: rounded(e.Steps), Seconds: rounded(e.Seconds)}
+}
+
+func roundedRange(said *studio.ETASaid) *studio.ETASaid {
+	if said == nil {
+		return nil
+	}
+	r := *said
+	r.At, r.Low, r.Mean, r.High = rounded(r.At), rounded(r.Low), rounded(r.Mean), rounded(r.High)
+	return &r
 }
 
 // apiCalibration is how true the progress of the last runs was.
@@ -126,22 +154,29 @@ func (s *Server) apiCalibration(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	shown := calibrationJSON{
-		Runs: len(c.Runs), Phases: make(map[string]phaseJSON, len(c.Phases)), Ranges: rangesJSON{c.Foretold, c.Inside},
+		Runs: len(c.Runs), Phases: make(map[string]phaseJSON, len(c.Phases)), Ranges: rangesJSON{rangeJSON: rangeJSON(c.Ranges[0])},
 		Curve: make([]curveJSON, 0, len(c.Curve)), Recent: make([]calibratedRunJSON, 0, len(c.Runs)),
 	}
 	if len(c.Runs) > 0 {
-		shown.Errors = &c.Errors
+		errors := roundedErrors(c.Errors)
+		shown.Errors = &errors
+	}
+	for i, later := range c.Ranges[1:] {
+		shown.Ranges.Later = append(shown.Ranges.Later, laterJSON{(i + 1) * 100 / len(c.Ranges), rangeJSON(later)})
 	}
 	for _, p := range c.Phases {
-		shown.Phases[string(p.Phase)] = phaseJSON{p.Runs, p.PointErrors}
+		shown.Phases[string(p.Phase)] = phaseJSON{p.Runs, roundedErrors(p.PointErrors)}
 	}
 	for _, p := range c.Curve {
-		shown.Curve = append(shown.Curve, curveJSON(p))
+		shown.Curve = append(shown.Curve, curveJSON{
+			p.Actual, rounded(p.Overall), rounded(p.Nodes), rounded(p.Steps), rounded(p.Low), rounded(p.High),
+		})
 	}
 	for i := range c.Runs {
 		run := &c.Runs[i]
 		shown.Recent = append(shown.Recent, calibratedRunJSON{
-			run.Generation, run.ImageIndex, run.Workflow, timeText(run.FinishedAt), run.Seconds, run.Errors, run.First,
+			run.Generation, run.ImageIndex, run.Workflow, timeText(run.FinishedAt),
+			rounded(run.Seconds), roundedErrors(run.Errors), roundedRange(run.First),
 		})
 	}
 	return answerJSON(w, http.StatusOK, shown)

@@ -2,6 +2,7 @@ package studio
 
 import (
 	"encoding/json"
+	"iter"
 	"math"
 	"time"
 
@@ -17,7 +18,8 @@ type Calibration struct {
 	Noted   float64                     `json:"noted"`             // when that was found in its history
 	Errors  PointErrors                 `json:"errors,omitzero"`   // over the whole run
 	Phases  map[comfy.Phase]PointErrors `json:"phases,omitempty"`  // of setup, inference and finishing, those that there were
-	First   *FirstETA                   `json:"first,omitempty"`   // nil: no end was ever foretold
+	First   *ETASaid                    `json:"first,omitempty"`   // the first end that was foretold; nil: none ever was
+	Later   []ETASaid                   `json:"later,omitempty"`   // the first of those from each quarter of the run on
 	Samples []Sample                    `json:"samples,omitempty"` // in the order of time, at most mostSamples
 }
 
@@ -29,9 +31,10 @@ type PointErrors struct {
 	Seconds float64 `json:"seconds"` // how long this is the mean of
 }
 
-// FirstETA is the first end that was foretold, in seconds since ComfyUI's start.
-type FirstETA struct {
-	At     float64 `json:"at"` // when it was said
+// ETASaid is an end that was foretold, in seconds since ComfyUI's start.
+type ETASaid struct {
+	At     float64 `json:"at"`             // when it was said
+	From   int     `json:"from,omitempty"` // 25, 50 or 75: the percent of the run that had to be over; 0: the first of all
 	Low    float64 `json:"low"`
 	Mean   float64 `json:"mean"`
 	High   float64 `json:"high"`
@@ -77,11 +80,12 @@ func (c *Calibration) store() []byte {
 // the end.
 func (c *Calibration) conclude(seconds float64) {
 	c.Seconds = max(seconds, c.Noted, shortestPart)
-	if c.First != nil {
-		c.First.Inside = c.First.Low <= c.Seconds && c.Seconds <= c.First.High
+	for said := range c.said() {
+		said.Inside = said.Low <= c.Seconds && c.Seconds <= said.High
 	}
 	const moments = 400
-	c.Phases = make(map[comfy.Phase]PointErrors)
+	var all errorSum
+	phases := make(map[comfy.Phase]*errorSum)
 	at, shown := 0, Sample{Phase: comfy.PhaseSetup}
 	for i := range moments {
 		truth := 100 * (float64(i) + 0.5) / moments
@@ -92,36 +96,70 @@ func (c *Calibration) conclude(seconds float64) {
 		if now >= c.Over {
 			shown.Phase = comfy.PhaseFinishing
 		}
-		e := c.Phases[shown.Phase]
-		e.add(shown, truth)
-		c.Phases[shown.Phase] = e
-		c.Errors.add(shown, truth)
+		off := shown.off(truth)
+		all.add(off)
+		if phases[shown.Phase] == nil {
+			phases[shown.Phase] = new(errorSum)
+		}
+		phases[shown.Phase].add(off)
 	}
-	for phase, e := range c.Phases {
-		c.Phases[phase] = e.mean(c.Seconds / moments)
+	c.Errors = all.mean()
+	c.Errors.Seconds = c.Seconds
+	c.Phases = make(map[comfy.Phase]PointErrors, len(phases))
+	for phase, sum := range phases {
+		errors := sum.mean()
+		errors.Seconds = c.Seconds * float64(sum.n) / moments
+		c.Phases[phase] = errors
 	}
-	c.Errors = c.Errors.mean(c.Seconds / moments)
 }
 
-// add sums up; Seconds counts the moments until mean makes a time of it.
-func (e *PointErrors) add(shown Sample, truth float64) {
-	e.Overall += math.Abs(float64(shown.Overall) - truth)
-	e.Nodes += math.Abs(float64(shown.Nodes) - truth)
-	e.Steps += math.Abs(float64(shown.Steps) - truth)
-	e.Seconds++
+// said are the ends that were foretold.
+func (c *Calibration) said() iter.Seq[*ETASaid] {
+	return func(yield func(*ETASaid) bool) {
+		if c.First != nil && !yield(c.First) {
+			return
+		}
+		for i := range c.Later {
+			if !yield(&c.Later[i]) {
+				return
+			}
+		}
+	}
 }
 
-func (e *PointErrors) mean(each float64) PointErrors {
-	n := max(e.Seconds, 1)
-	return PointErrors{e.Overall / n, e.Nodes / n, e.Steps / n, e.Seconds * each}
+// off is how far the bars are from the truth, in points.
+func (s Sample) off(truth float64) PointErrors {
+	return PointErrors{
+		Overall: math.Abs(float64(s.Overall) - truth), Nodes: math.Abs(float64(s.Nodes) - truth), Steps: math.Abs(float64(s.Steps) - truth),
+	}
+}
+
+// errorSum adds errors up, for their mean.
+type errorSum struct {
+	sum PointErrors
+	n   int
+}
+
+func (s *errorSum) add(e PointErrors) {
+	s.sum.Overall += e.Overall
+	s.sum.Nodes += e.Nodes
+	s.sum.Steps += e.Steps
+	s.sum.Seconds += e.Seconds
+	s.n++
+}
+
+// mean is 0 of nothing.
+func (s *errorSum) mean() PointErrors {
+	n := float64(max(s.n, 1))
+	return PointErrors{s.sum.Overall / n, s.sum.Nodes / n, s.sum.Steps / n, s.sum.Seconds / n}
 }
 
 // notes are what is kept of what is said of an attempt while it is followed. The hub's mu guards them.
 type notes struct {
 	samples []Sample
-	first   *FirstETA
-	every   float64 // least seconds between two samples: doubled when there are too many
-	last    outlook // what was foretold with the last message, and when
+	said    Calibration // no more than the ends that were foretold
+	every   float64     // least seconds between two samples: doubled when there are too many
+	last    outlook     // what was foretold with the last message, and when
 	lastAt  float64
 }
 
@@ -138,11 +176,26 @@ func (n *notes) add(p *Progress, s *comfy.Progress, now time.Time) {
 	at := s.Elapsed(now).Seconds()
 	n.fill(at)
 	n.last, n.lastAt = p.outlook(at), at
-	if n.first == nil && p.ETAKnown {
-		n.first = &FirstETA{At: at, Low: at + p.ETALow.Seconds(), Mean: at + p.ETA.Seconds(), High: at + p.ETAHigh.Seconds()}
+	if p.ETAKnown {
+		n.said.say(ETASaid{At: at, Low: at + p.ETALow.Seconds(), Mean: at + p.ETA.Seconds(), High: at + p.ETAHigh.Seconds()}, p.Overall)
 	}
 	n.sample(Sample{At: at, Phase: p.Phase, Overall: p.Overall, Nodes: nodesDone(s), Steps: percent(s.StepsDone, s.StepsPlanned)})
 }
+
+// say takes in an end that was foretold when so many percent of the run were over, if it is one of those that are kept.
+func (c *Calibration) say(said ETASaid, overall int) {
+	if c.First == nil {
+		first := said
+		c.First = &first
+	}
+	if said.From = overall / quarter * quarter; said.From == 0 || len(c.Later) > 0 && c.Later[len(c.Later)-1].From >= said.From {
+		return
+	}
+	c.Later = append(c.Later, said)
+}
+
+// quarter of a run, in percent.
+const quarter = 25
 
 // outlook is what p says, at seconds after ComfyUI's start.
 func (p *Progress) outlook(at float64) outlook {
@@ -174,7 +227,7 @@ func (n *notes) fill(at float64) {
 // start. What is shown until the end follows from what was foretold last.
 func (n *notes) conclude(over, noted float64) *Calibration {
 	n.fill(max(noted, n.lastAt+3*n.last.Left))
-	return &Calibration{Over: over, Noted: noted, First: n.first, Samples: n.samples}
+	return &Calibration{Over: over, Noted: noted, First: n.said.First, Later: n.said.Later, Samples: n.samples}
 }
 
 func (n *notes) sample(s Sample) {

@@ -18,8 +18,12 @@ type Calibrations struct {
 	Phases []PhaseErrors   // the same by phase: setup, inference, finishing, those that there were
 	Curve  []CurvePoint    // along a run
 
-	Foretold, Inside int // runs of which an end was foretold, and that ended inside the range said first
+	// Ranges are those that were said first, and first from a quarter, a half and three quarters of a run on.
+	Ranges [100 / quarter]RangesSaid
 }
+
+// RangesSaid counts runs of which an end was foretold, and those that ended inside the range that was said.
+type RangesSaid struct{ Told, Inside int }
 
 // CalibratedRun is one of them.
 type CalibratedRun struct {
@@ -75,31 +79,24 @@ func sumCalibrations(runs []CalibratedRun) Calibrations {
 	if len(runs) == 0 {
 		return c
 	}
-	phases := map[comfy.Phase]*PhaseErrors{}
-	for _, phase := range []comfy.Phase{comfy.PhaseSetup, comfy.PhaseInference, comfy.PhaseFinishing} {
-		phases[phase] = &PhaseErrors{Phase: phase}
-	}
+	var all errorSum
+	phases := map[comfy.Phase]*errorSum{comfy.PhaseSetup: {}, comfy.PhaseInference: {}, comfy.PhaseFinishing: {}}
 	for i := range runs {
 		run := &runs[i]
-		c.Errors.plus(run.Errors)
+		all.add(run.Errors)
 		for phase, errors := range run.Phases {
-			if p, ok := phases[phase]; ok {
-				p.Runs++
-				p.plus(errors)
+			if sum, ok := phases[phase]; ok {
+				sum.add(errors)
 			}
 		}
-		if run.First != nil {
-			c.Foretold++
-			if run.First.Inside {
-				c.Inside++
-			}
+		for said := range run.said() {
+			c.Ranges[within(said.From/quarter, len(c.Ranges)-1)].count(said.Inside)
 		}
 	}
-	c.Errors.dividedBy(len(runs))
+	c.Errors = all.mean()
 	for _, phase := range []comfy.Phase{comfy.PhaseSetup, comfy.PhaseInference, comfy.PhaseFinishing} {
-		if p := phases[phase]; p.Runs > 0 {
-			p.dividedBy(p.Runs)
-			c.Phases = append(c.Phases, *p)
+		if sum := phases[phase]; sum.n > 0 {
+			c.Phases = append(c.Phases, PhaseErrors{phase, sum.n, sum.mean()})
 		}
 	}
 	for actual := 0; actual <= 100; actual += 5 {
@@ -108,16 +105,11 @@ func sumCalibrations(runs []CalibratedRun) Calibrations {
 	return c
 }
 
-func (e *PointErrors) plus(other PointErrors) {
-	e.Overall += other.Overall
-	e.Nodes += other.Nodes
-	e.Steps += other.Steps
-	e.Seconds += other.Seconds
-}
-
-func (e *PointErrors) dividedBy(n int) {
-	by := float64(n)
-	*e = PointErrors{e.Overall / by, e.Nodes / by, e.Steps / by, e.Seconds / by}
+func (r *RangesSaid) count(inside bool) {
+	r.Told++
+	if inside {
+		r.Inside++
+	}
 }
 
 // curvePoint is what the bars showed when so many percent of each run had passed.

@@ -19,7 +19,7 @@ func TestSumCalibrations(t *testing.T) {
 		{Calibration: Calibration{
 			Seconds: 10, Errors: PointErrors{Overall: 2, Nodes: 30, Steps: 10, Seconds: 10},
 			Phases: map[comfy.Phase]PointErrors{comfy.PhaseSetup: {Overall: 4}, comfy.PhaseInference: {Overall: 1}},
-			First:  &FirstETA{Low: 8, High: 12, Inside: true},
+			First:  &ETASaid{Low: 8, High: 12, Inside: true},
 			Samples: []Sample{
 				{At: 1, Overall: 10}, {At: 5, Overall: 48, Nodes: 20, Steps: 40}, {At: 9.6, Overall: 97, Nodes: 60, Steps: 100},
 			},
@@ -27,13 +27,13 @@ func TestSumCalibrations(t *testing.T) {
 		{Calibration: Calibration{
 			Seconds: 100, Errors: PointErrors{Overall: 4, Nodes: 50, Steps: 20, Seconds: 100},
 			Phases: map[comfy.Phase]PointErrors{comfy.PhaseInference: {Overall: 3}, "strange": {Overall: 100}},
-			First:  &FirstETA{Low: 8, High: 12}, Samples: []Sample{{At: 49, Overall: 52, Nodes: 40, Steps: 60}},
+			First:  &ETASaid{Low: 8, High: 12}, Later: []ETASaid{{From: 75, Inside: true}}, Samples: []Sample{{At: 49, Overall: 52, Nodes: 40, Steps: 60}},
 		}},
 		{Calibration: Calibration{Seconds: 1, Errors: PointErrors{Overall: 3, Nodes: 40, Steps: 15, Seconds: 1}}},
 	}
 	got := sumCalibrations(runs)
-	if want := (PointErrors{Overall: 3, Nodes: 40, Steps: 15, Seconds: 37}); got.Errors != want || got.Foretold != 2 || got.Inside != 1 {
-		t.Errorf("errors = %+v, %d of %d inside; want %+v, 1 of 2", got.Errors, got.Inside, got.Foretold, want)
+	if want := (PointErrors{Overall: 3, Nodes: 40, Steps: 15, Seconds: 37}); got.Errors != want || got.Ranges != [4]RangesSaid{{2, 1}, {}, {}, {1, 1}} {
+		t.Errorf("errors = %+v, ranges %v; want %+v, 1 of 2 and 1 of 1", got.Errors, got.Ranges, want)
 	}
 	phases := []PhaseErrors{
 		{Phase: comfy.PhaseSetup, Runs: 1, PointErrors: PointErrors{Overall: 4}},
