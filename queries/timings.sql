@@ -14,8 +14,10 @@ ON CONFLICT (scope, node, part, cold) DO UPDATE SET
         SELECT t.mean + w.weight * w.news,
                (1 - w.weight) * (t.variance + w.weight * w.news ^ 2) + w.weight * excluded.variance,
                least(t.count::bigint + excluded.count, 1000000)::integer, clock_timestamp()
-        FROM (SELECT greatest(excluded.count::float8 / (t.count + excluded.count), 1 - 0.8 ^ excluded.count) AS weight,
-                     greatest(least(excluded.mean - t.mean, 1.5), -1.5) AS news) w
+        FROM (SELECT greatest(excluded.count::float8 / (t.count + excluded.count), 1 - (1 - p.latest) ^ excluded.count) AS weight,
+                     greatest(least(excluded.mean - t.mean, p.most), -p.most) AS news
+              FROM (SELECT CASE WHEN t.part LIKE 'miss%' THEN 0.03::float8 ELSE 0.2 END AS latest,
+                           CASE WHEN t.part LIKE 'miss%' THEN 4::float8 ELSE 1.5 END AS most) p) w
     );
 
 -- TimingsSince reads what was learned after a time, newest first.

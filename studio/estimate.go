@@ -27,6 +27,7 @@ func (g guess) doubted(variance float64) guess {
 const (
 	shortestPart = 1e-3 // seconds; what is shorter costs nothing, and its logarithm says too much
 	leastSpread  = 0.05 // no time is known better than to a twentieth
+	leastRange   = 0.01 // and no sum of times better than to a hundredth
 	mostVariance = 2.0
 )
 
@@ -88,7 +89,7 @@ const inRange = 1.2816
 // between is the range in which the end is expected in four of five cases.
 func (a amount) between() (low, high time.Duration) {
 	median, spread := a.shape()
-	factor := math.Exp(inRange * max(spread, leastSpread))
+	factor := math.Exp(inRange * max(spread, leastRange))
 	return inSeconds(median / factor), inSeconds(median * factor)
 }
 
@@ -129,20 +130,14 @@ func (o *outlook) hold() {
 	o.Spent, o.Left, o.Variance = min(max(o.Spent, 0), most), min(max(o.Left, 0), most), min(max(o.Variance, 0), most*most)
 }
 
-// sharedSpread is by how much the parts of one run are late together: another program uses the card, or it is hot.
-const sharedSpread = 0.06
-
 // foretell says what is left of a prompt. spent is how long it has run; stored is how long it has been over for
 // ComfyUI, and negative before. Without learned times of some part nothing is known: the kinds of the nodes then say
 // how far it is.
 func (l *about) foretell(s *comfy.Progress, spent, stored time.Duration, now time.Time) outlook {
 	o := outlook{Fraction: s.Fraction, Spent: spent.Seconds()}
-	var left amount
-	if stored < 0 {
-		var known bool
-		if left, known = l.remaining(s, now); !known {
-			return o
-		}
+	var left togetherness
+	if stored < 0 && !l.remaining(s, now, &left) {
+		return o
 	}
 	store, known := l.find(&comfy.Work{}, partStore, false)
 	switch {
@@ -150,20 +145,20 @@ func (l *about) foretell(s *comfy.Progress, spent, stored time.Duration, now tim
 		return o
 	case !known: // decoding and saving were learned in this run, what follows was not
 	case stored >= 0:
-		left = store.rest(stored.Seconds())
+		left.add(store.rest(stored.Seconds()))
 	default:
-		left = left.plus(store.amount())
+		left.add(store.amount())
 	}
-	left.variance += math.Pow(sharedSpread*left.mean, 2)
-	o.Left, o.Variance, o.Known = left.mean, left.variance, true
+	o.Left, o.Known = left.all.mean, true
 	if all := o.Spent + o.Left; all > 0 {
 		o.Fraction = o.Spent / all
 	}
+	o.Variance = left.amount().widened(l.wideningAt(o.Fraction)).variance
 	return o
 }
 
-// remaining is what is left of the nodes; known is false if nothing is known of one of them.
-func (l *about) remaining(s *comfy.Progress, now time.Time) (left amount, known bool) {
+// remaining adds up what is left of the nodes; false if nothing is known of one of them.
+func (l *about) remaining(s *comfy.Progress, now time.Time, left *togetherness) (known bool) {
 	works := s.Work()
 	elapsed := s.Elapsed(now)
 	cold := isCold(works)
@@ -176,25 +171,25 @@ func (l *about) remaining(s *comfy.Progress, now time.Time) (left amount, known 
 		if w.Sampler {
 			a, ok := l.sampling(w, s.StepTime, elapsed, cold)
 			if !ok {
-				return amount{}, false
+				return false
 			}
-			left = left.plus(a)
+			left.add(a)
 			continue
 		}
 		g, learned := l.find(w, partWhole, cold)
 		if !learned {
 			if !haveUnit {
-				return amount{}, false
+				return false
 			}
 			g = guessOf(w.Weight*unit, priorSpread)
 		}
 		if w.Running {
-			left = left.plus(g.restOf(w, (elapsed - w.Start).Seconds(), learned))
+			left.add(g.restOf(w, (elapsed - w.Start).Seconds(), learned))
 		} else {
-			left = left.plus(g.amount())
+			left.add(g.amount())
 		}
 	}
-	return left, len(works) > 0
+	return len(works) > 0
 }
 
 // restOf is what is left of a node that runs. What its own bar promises counts the more, the further it is: the first

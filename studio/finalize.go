@@ -289,6 +289,9 @@ func (s *Studio) keep(ctx context.Context, row db.AttemptForJobRow, list []fetch
 	failpoint.Hit(failpoint.AfterSucceed)
 	s.counters.ended(Status(ended.Status))
 	s.settled(&row, calibration)
+	if Status(ended.Status) == Complete {
+		s.kept(row.GenerationID, time.Now())
+	}
 	s.logger.InfoContext(ctx, "image complete", "prompt_id", row.PromptID, "generation", row.GenerationID,
 		"image", row.ImageIndex, "files", len(outputs), "status", ended.Status)
 	s.hub.change(row.GenerationID, ended.Rev, func(g *Generation) {

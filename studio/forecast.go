@@ -25,6 +25,7 @@ func (h *hub) arrange(now time.Time) {
 	live, turns := inOrder(h.records, h.served)
 	h.live, h.waiting = live, 0
 	f := h.foresee(live, turns, now)
+	widening := h.lore.queueWidening()
 	for i, r := range live {
 		at := place{held: r.generation.HeldAt != nil, paused: h.paused, foretold: now}
 		if r.generation.Status == Pending && h.missing != nil {
@@ -36,12 +37,14 @@ func (h *hub) arrange(now time.Time) {
 			at.position = h.waiting
 		}
 		if e, known := f.expected[r]; known && (s == stageSubmitted || !h.paused) {
-			at.more = e.end
 			if s == stageSubmitted || s == stageWaiting {
-				at.start = now.Add(inSeconds(e.start.mean))
+				at.start, at.more = now.Add(inSeconds(e.start.mean)), e.end.widened(widening)
 			} else {
 				at.more = e.end.since(e.inside)
 			}
+		}
+		if s != stageRunning {
+			r.promise(at, now)
 		}
 		r.place = at
 		if !r.placed.near(at, now) && (i < placedAtOnce || r.watchers > 0) {

@@ -24,6 +24,7 @@ type noisyServer struct {
 	left   []said  // what it will say of it, at times of the model's clock
 	state  comfy.Progress
 	plan   comfy.Plan
+	said   Calibration // the ends that were foretold of it
 }
 
 // Snapshot is part of source.
@@ -43,15 +44,19 @@ type crowd struct {
 	made    int
 	stated  map[*record]statement // when it was accepted
 
-	queued, begun tallied
+	queued tallied
+	begun  [100 / quarter]tallied // by what was said first from then on
 }
 
 // statement is a range in which an end is expected, on the model's clock, and when it was stated.
-type statement struct{ low, high, at time.Duration }
+type statement struct {
+	low, high, at time.Duration
+	left          amount
+}
 
 func (c *crowd) state(left amount) statement {
 	low, high := left.between()
-	return statement{c.now + low, c.now + high, c.now}
+	return statement{c.now + low, c.now + high, c.now, left}
 }
 
 // tallied counts how often the end lay in the range that was stated.
@@ -101,7 +106,7 @@ func (c *crowd) accept() {
 	live, turns := inOrder(c.hub.records, nil)
 	f := c.hub.foresee(live, turns, c.start.Add(c.now))
 	if e, ok := f.expected[r]; ok {
-		c.stated[r] = c.state(e.end)
+		c.stated[r] = c.state(e.end.widened(c.hub.lore.queueWidening()))
 	}
 }
 
@@ -125,7 +130,7 @@ func (c *crowd) begin(s *noisyServer) bool {
 	s.plan = comfy.NewPlan(graph, c.info)
 	r.generation.Status, image.Status, image.AttemptState = Generating, Generating, attemptRunning
 	image.PromptID, image.ServerID = uuid.NewString(), s.id
-	s.record, s.state = r, s.plan.Start(image.PromptID)
+	s.record, s.state, s.said = r, s.plan.Start(image.PromptID), Calibration{}
 	c.hub.tracked[image.PromptID] = tracked{generation: r.generation.ID, image: 1, source: s, notes: new(notes)}
 
 	weight := map[string]float64{"small": 1, "large": 3.5}[r.kind.model]
@@ -192,10 +197,12 @@ func (c *crowd) step() bool {
 		return true
 	}
 	next.state = comfy.Fold(&next.plan, next.state, m.Message, c.start.Add(c.now))
-	if m.Type == comfy.TypeExecuting && m.Node == "2" { // what is cached is known
-		image := &next.record.generation.Images[0]
-		if o := c.hub.outlook(next.record, image, &next.state, c.start.Add(c.now)); o.Known {
-			c.begun.count(c.state(o.left()), next.left[len(next.left)-1].at)
+	if m.Type == comfy.TypeExecuting || m.Type == comfy.TypeProgress { // what is cached is known
+		now := c.start.Add(c.now)
+		if o := c.hub.outlook(next.record, &next.record.generation.Images[0], &next.state, now); o.Known {
+			low, high := o.left().between()
+			at := next.state.Elapsed(now).Seconds()
+			next.said.say(ETASaid{At: at, Low: at + low.Seconds(), Mean: at + o.Left, High: at + high.Seconds()}, int(100*o.Fraction))
 		}
 	}
 	return true
@@ -206,8 +213,17 @@ func (c *crowd) end(s *noisyServer) {
 	r := s.record
 	if said, ok := c.stated[r]; ok {
 		c.queued.count(said, c.now)
+		c.hub.lore.judgeQueued(r.kind, said.left, c.now-said.at)
 	}
 	k := r.kind.on(s.id)
+	s.said.Seconds = s.state.Elapsed(c.start.Add(c.now)).Seconds()
+	for said := range s.said.said() {
+		begun := c.now - inSeconds(s.said.Seconds)
+		c.begun[said.From/quarter].count(statement{
+			low: begun + inSeconds(said.Low), high: begun + inSeconds(said.High), at: begun + inSeconds(said.At),
+		}, c.now)
+	}
+	c.hub.lore.judge(k, &s.said)
 	c.hub.lore.study(k, &s.state)
 	c.hub.lore.teach(k, &comfy.Work{}, partStore, false, c.now-s.state.UpdatedAt.Sub(c.start))
 	delete(c.hub.records, r.generation.ID)
@@ -228,7 +244,7 @@ func (c *crowd) run(images, unlearned int) {
 			}
 		}
 		if c.made < unlearned {
-			c.queued, c.begun = tallied{}, tallied{}
+			c.queued, c.begun = tallied{}, [len(c.begun)]tallied{}
 			clear(c.stated)
 		}
 	}
@@ -242,28 +258,35 @@ func TestRangesOfNoisyServers(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(stockInfo(t), 1)
 	c.run(400, 60)
-	t.Logf("stated when accepted: %.0f %% of %d inside; when begun: %.0f %% of %d", c.queued.share(), c.queued.all, c.begun.share(), c.begun.all)
-	if c.queued.share() < 70 || c.begun.share() < 70 || c.queued.all < 300 || c.begun.all < 300 {
-		t.Errorf("too few ends in the ranges that were stated")
+	for i, stated := range append([]tallied{c.queued}, c.begun[:]...) {
+		t.Logf("%s: %.0f %% of %d inside", moments[i], stated.share(), stated.all)
+		if stated.share() < 70 || stated.share() > 90 || stated.all < 300 {
+			t.Errorf("%s: %.0f %% of %d ends in the ranges that were stated, want about 80", moments[i], stated.share(), stated.all)
+		}
 	}
 }
 
 // BenchmarkForecast runs the model of noisy servers and says how many ends lay in the ranges that were stated, and how
 // wide these were in parts of what was left.
 func BenchmarkForecast(b *testing.B) {
-	var queued, begun tallied
+	var all [len(moments)]tallied
 	info := stockInfo(b)
 	for i := range b.N {
 		c := newCrowd(info, uint64(i)+1) //nolint:gosec // a model
 		c.run(1000, 100)
-		queued.add(c.queued)
-		begun.add(c.begun)
+		all[0].add(c.queued)
+		for at := range c.begun {
+			all[at+1].add(c.begun[at])
+		}
 	}
-	b.ReportMetric(queued.share(), "%inside-accepted")
-	b.ReportMetric(queued.width/float64(queued.all), "width-accepted")
-	b.ReportMetric(begun.share(), "%inside-begun")
-	b.ReportMetric(begun.width/float64(begun.all), "width-begun")
+	for at, stated := range all {
+		b.ReportMetric(stated.share(), "%inside-"+moments[at])
+		b.ReportMetric(stated.width/float64(stated.all), "width-"+moments[at])
+	}
 }
+
+// moments are when a range was stated.
+var moments = [...]string{"accepted", "begun", "25%", "50%", "75%"}
 
 func (s *tallied) add(o tallied) {
 	s.inside, s.all, s.width = s.inside+o.inside, s.all+o.all, s.width+o.width

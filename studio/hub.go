@@ -65,6 +65,7 @@ type record struct {
 	watchers   int
 	place      place
 	placed     place // as its state shows it
+	promised   promise
 	published  time.Time
 	looked     time.Time // when it was looked at last for what time alone has changed
 }

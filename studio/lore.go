@@ -150,13 +150,17 @@ func (l *lore) teach(k kind, w *comfy.Work, p part, cold bool, took time.Duratio
 		if s.node != storableText(s.node) {
 			return // nothing that could be stored under its name
 		}
-		x := math.Log(max(took.Seconds(), shortestPart) / scale)
-		if _, ok := l.known[s]; ok || len(l.known) < mostLore {
-			l.known[s] = l.known[s].after(lesson{x, x * x, 1})
-		}
-		if t, ok := l.pending[s]; ok || len(l.pending) < mostLessons {
-			l.pending[s] = lesson{t.sum + x, t.squares + x*x, t.count + 1}
-		}
+		l.take(s, math.Log(max(took.Seconds(), shortestPart)/scale))
+	}
+}
+
+// take takes in what a run has shown of a subject; mu is held.
+func (l *lore) take(s subject, x float64) {
+	if t, ok := l.known[s]; ok || len(l.known) < mostLore {
+		l.known[s] = t.after(lesson{x, x * x, 1}, s.part)
+	}
+	if t, ok := l.pending[s]; ok || len(l.pending) < mostLessons {
+		l.pending[s] = lesson{t.sum + x, t.squares + x*x, t.count + 1}
 	}
 }
 
@@ -174,19 +178,24 @@ const (
 
 // What the statement TimingsLearn does as well.
 const (
-	latestWeight = 0.2 // of each new time, once there were a few
-	mostNews     = 1.5 // what is off by a larger factor than e to this counts as if it were off by that
+	latestWeight = 0.2  // of each new time, once there were a few
+	mostNews     = 1.5  // what is off by a larger factor than e to this counts as if it were off by that
+	missWeight   = 0.03 // latestWeight of misses: the mean of a few says little of how far they scatter
 )
 
-// after is what is believed once a lesson is taken in.
-func (t learned) after(n lesson) learned {
+// after is what is believed of a part once a lesson is taken in.
+func (t learned) after(n lesson, of part) learned {
+	latest, most := latestWeight, mostNews
+	if of.isMiss() {
+		latest, most = missWeight, mostMiss
+	}
 	mean := n.sum / float64(n.count)
 	own := max(n.squares/float64(n.count)-mean*mean, 0)
 	if t.count == 0 {
 		return learned{mean, own, n.count}
 	}
-	weight := max(float64(n.count)/float64(t.count+n.count), 1-math.Pow(1-latestWeight, float64(n.count)))
-	news := min(max(mean-t.mean, -mostNews), mostNews)
+	weight := max(float64(n.count)/float64(t.count+n.count), 1-math.Pow(1-latest, float64(n.count)))
+	news := min(max(mean-t.mean, -most), most)
 	return learned{
 		mean:     t.mean + weight*news,
 		variance: (1-weight)*(t.variance+weight*news*news) + weight*own,
@@ -217,6 +226,9 @@ func (l *lore) study(k kind, s *comfy.Progress) {
 			l.teach(k, w, partFirst, cold, w.Passes[0].Start-w.Start)
 			l.teach(k, w, partLast, cold, w.End-w.Passes[len(w.Passes)-1].End)
 		}
+	}
+	if s.Reused {
+		return // nobody asks for the same picture again to wait for it
 	}
 	all := s.UpdatedAt.Sub(s.StartedAt)
 	run := &comfy.Work{Pictures: true}
@@ -258,13 +270,13 @@ func (l *lore) typical(k kind) (amount, bool) {
 	if !ok {
 		return amount{}, false
 	}
-	all := rest.amount()
+	var all togetherness
+	all.add(rest.amount())
 	if steps, ok := a.find(&comfy.Work{Pictures: true}, partSteps, false); ok && k.steps > 0 {
-		all = all.plus(steps.amount().times(float64(k.steps)))
+		all.add(steps.amount().times(float64(k.steps)))
 	}
 	if store, ok := a.find(&comfy.Work{}, partStore, false); ok {
-		all = all.plus(store.amount())
+		all.add(store.amount())
 	}
-	all.variance += math.Pow(sharedSpread*all.mean, 2)
-	return all, true
+	return all.amount(), true
 }

@@ -84,7 +84,7 @@ func (l *lore) adopt(rows []db.Timing) {
 		on := subject{row.Scope, row.Node, part(row.Part), row.Cold}
 		t := learned{row.Mean, row.Variance, int(row.Count)}
 		if n, ok := l.pending[on]; ok {
-			t = t.after(n)
+			t = t.after(n, on.part)
 		}
 		if _, ok := l.known[on]; ok || len(l.known) < mostLore {
 			l.known[on] = t
@@ -103,7 +103,7 @@ func (s *Studio) storeLore(ctx context.Context) error {
 	}
 	var arg db.TimingsLearnParams
 	for on, n := range pending {
-		t := learned{}.after(n)
+		t := learned{}.after(n, on.part)
 		arg.Scopes = append(arg.Scopes, on.scope)
 		arg.Nodes = append(arg.Nodes, on.node)
 		arg.Parts = append(arg.Parts, string(on.part))
@@ -150,7 +150,9 @@ func (s *Studio) settled(row *db.AttemptForJobRow, c *Calibration) {
 		s.counters.ETAOutside.Add(1)
 	}
 	if k, ok := s.hub.kind(row.GenerationID); ok {
-		s.lore.teach(k.on(row.ServerID), &comfy.Work{}, partStore, false, inSeconds(c.Seconds-c.Over))
+		k = k.on(row.ServerID)
+		s.lore.teach(k, &comfy.Work{}, partStore, false, inSeconds(c.Seconds-c.Over))
+		s.lore.judge(k, c)
 		ring(s.study)
 	}
 }

@@ -68,6 +68,10 @@ func TestLoreIsStored(t *testing.T) {
 		for _, took := range batch {
 			s.lore.teach(k, work, partWhole, false, took)
 			s.lore.teach(k, foreign, partWhole, false, took)
+			s.lore.mu.Lock()
+			a := s.lore.about(k)
+			a.missed(partMissQueued, min(took.Seconds(), mostMiss), levels-1)
+			s.lore.mu.Unlock()
 		}
 		if err := s.storeLore(t.Context()); err != nil {
 			t.Fatal(err)
@@ -78,25 +82,34 @@ func TestLoreIsStored(t *testing.T) {
 	if upTo, err := other.readLore(t.Context(), time.Time{}); err != nil || upTo.IsZero() {
 		t.Fatalf("readLore = %v, %v", upTo, err)
 	}
-	subject, _ := k.at(0, new(k.scopes()), work, partWhole, false)
-	want := learned{}
-	for _, batch := range batches {
-		n := lesson{}
-		for _, took := range batch {
-			x := math.Log(took.Seconds())
-			n = lesson{n.sum + x, n.squares + x*x, n.count + 1}
+	scopes := k.scopes()
+	exact, _ := k.at(0, &scopes, work, partWhole, false)
+	for _, told := range []struct {
+		of subject
+		x  func(time.Duration) float64
+	}{
+		{exact, func(took time.Duration) float64 { return math.Log(took.Seconds()) }},
+		{subject{scope: scopes[levels-1], part: partMissQueued}, func(took time.Duration) float64 { return min(took.Seconds(), mostMiss) }},
+	} {
+		want := learned{}
+		for _, batch := range batches {
+			n := lesson{}
+			for _, took := range batch {
+				x := told.x(took)
+				n = lesson{n.sum + x, n.squares + x*x, n.count + 1}
+			}
+			want = want.after(n, told.of.part)
 		}
-		want = want.after(n)
+		got, ok := other.lore.known[told.of]
+		if !ok || math.Abs(got.mean-want.mean) > 1e-9 || math.Abs(got.variance-want.variance) > 1e-9 || got.count != 7 {
+			t.Errorf("of %+v the table has %+v, want %+v", told.of, got, want)
+		}
+		if here := s.lore.known[told.of]; here.count != 7 || math.Abs(here.mean-want.mean) > 0.2 {
+			t.Errorf("of %+v memory has %+v, the table %+v", told.of, here, want)
+		}
 	}
-	got, ok := other.lore.known[subject]
-	if !ok || math.Abs(got.mean-want.mean) > 1e-9 || math.Abs(got.variance-want.variance) > 1e-9 || got.count != 7 {
-		t.Errorf("the table has %+v, want %+v", got, want)
-	}
-	if here := s.lore.known[subject]; here.count != 7 || math.Abs(here.mean-want.mean) > 0.1 {
-		t.Errorf("memory has %+v, the table %+v", here, want)
-	}
-	if len(other.lore.known) != levels {
-		t.Errorf("%d subjects are stored, want %d", len(other.lore.known), levels)
+	if len(other.lore.known) != levels+1 {
+		t.Errorf("%d subjects are stored, want %d", len(other.lore.known), levels+1)
 	}
 	if err := s.queries.TimingsPrune(t.Context(), 1); err != nil {
 		t.Fatal(err)
