@@ -17,7 +17,7 @@ ON CONFLICT (scope, node, part, cold) DO UPDATE SET
         FROM (SELECT greatest(excluded.count::float8 / (t.count + excluded.count), 1 - (1 - p.latest) ^ excluded.count) AS weight,
                      greatest(least(excluded.mean - t.mean, p.most), -p.most) AS news
               FROM (SELECT CASE WHEN t.part LIKE 'miss%' THEN 0.03::float8 ELSE 0.2 END AS latest,
-                           CASE WHEN t.part LIKE 'miss%' THEN 4::float8 ELSE 1.5 END AS most) p) w
+                           CASE WHEN t.part LIKE 'miss%' THEN 64::float8 ELSE 1.5 END AS most) p) w
     );
 
 -- TimingsSince reads what was learned after a time, newest first.

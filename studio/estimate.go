@@ -42,7 +42,7 @@ type amount struct{ mean, variance float64 }
 func (g guess) amount() amount {
 	g = g.held()
 	mean := math.Exp(g.mu + g.variance/2)
-	return amount{mean, mean * mean * (math.Exp(g.variance) - 1)}
+	return amount{mean, mean * mean * math.Expm1(g.variance)}
 }
 
 // rest is what is left of a part that has run for some seconds and is not over: the longer it is late, the longer it
@@ -87,10 +87,11 @@ func (a amount) shape() (median, spread float64) {
 const inRange = 1.2816
 
 // between is the range in which the end is expected in four of five cases.
-func (a amount) between() (low, high time.Duration) {
+func (a amount) between(m aim) (low, high time.Duration) {
 	median, spread := a.shape()
-	factor := math.Exp(inRange * max(spread, leastRange))
-	return inSeconds(median / factor), inSeconds(median * factor)
+	reach := inRange * max(spread, leastRange)
+	m = m.held()
+	return inSeconds(median / math.Exp(reach*m.Early)), inSeconds(median * math.Exp(reach*m.Late))
 }
 
 // inSeconds is a duration of so many seconds, within what is worth saying.
@@ -106,6 +107,7 @@ type outlook struct {
 	Left     float64 `json:"left"`     // seconds, the mean
 	Variance float64 `json:"variance"` // of Left
 	Known    bool    `json:"known"`    // otherwise Fraction is by the nodes' kinds, and there is no Left
+	Aim      aim     `json:"aim,omitzero"`
 }
 
 func (o outlook) left() amount { return amount{o.Left, o.Variance} }
@@ -127,6 +129,7 @@ func (o outlook) after(passed time.Duration) outlook {
 func (o *outlook) hold() {
 	const most = 1e9
 	o.Fraction = min(max(o.Fraction, 0), 1)
+	o.Aim = o.Aim.held()
 	o.Spent, o.Left, o.Variance = min(max(o.Spent, 0), most), min(max(o.Left, 0), most), min(max(o.Variance, 0), most*most)
 }
 
@@ -149,11 +152,12 @@ func (l *about) foretell(s *comfy.Progress, spent, stored time.Duration, now tim
 	default:
 		left.add(store.amount())
 	}
-	o.Left, o.Known = left.all.mean, true
+	sum := left.amount()
+	o.Left, o.Variance, o.Known = sum.mean, sum.variance, true
 	if all := o.Spent + o.Left; all > 0 {
 		o.Fraction = o.Spent / all
 	}
-	o.Variance = left.amount().widened(l.wideningAt(o.Fraction)).variance
+	o.Aim = l.aimAt(o.Fraction)
 	return o
 }
 

@@ -34,7 +34,7 @@ func TestGuessRest(t *testing.T) {
 		if elapsed*1.01+later.mean < (elapsed+rest.mean)*(1-1e-3) {
 			t.Fatalf("after %v s the end is expected at %v, after %v at %v", elapsed, elapsed+rest.mean, elapsed*1.01, elapsed*1.01+later.mean)
 		}
-		low, high := rest.between()
+		low, high := rest.between(aim{})
 		if low < 0 || low > high {
 			t.Fatalf("between %v and %v", low, high)
 		}
@@ -46,7 +46,7 @@ func TestRangeHoldsFourOfFive(t *testing.T) {
 	t.Parallel()
 	for _, spread := range []float64{0.1, 0.3, 1} {
 		g := guessOf(60, spread)
-		low, high := g.amount().between()
+		low, high := g.amount().between(aim{})
 		inside := normalBelow((math.Log(high.Seconds())-g.mu)/spread) - normalBelow((math.Log(low.Seconds())-g.mu)/spread)
 		if math.Abs(inside-0.8) > 0.02 {
 			t.Errorf("spread %v: %.0f %% are between %v and %v, want 80", spread, 100*inside, low, high)

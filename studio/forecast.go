@@ -1,8 +1,6 @@
 package studio
 
 import (
-	"cmp"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -25,11 +23,16 @@ func (h *hub) arrange(now time.Time) {
 	live, turns := inOrder(h.records, h.served)
 	h.live, h.waiting = live, 0
 	f := h.foresee(live, turns, now)
-	widening := h.lore.queueWidening()
+	aim, missing := h.lore.queueAim(), make(map[*demand]string)
 	for i, r := range live {
 		at := place{held: r.generation.HeldAt != nil, paused: h.paused, foretold: now}
 		if r.generation.Status == Pending && h.missing != nil {
-			at.missing = h.missing(r.generation.needs)
+			said, asked := missing[r.demand]
+			if !asked {
+				said = h.missing(r.demand.needs)
+				missing[r.demand] = said
+			}
+			at.missing = said
 		}
 		s := stage(&r.generation)
 		if s == stageSubmitted || s == stageWaiting {
@@ -38,7 +41,7 @@ func (h *hub) arrange(now time.Time) {
 		}
 		if e, known := f.expected[r]; known && (s == stageSubmitted || !h.paused) {
 			if s == stageSubmitted || s == stageWaiting {
-				at.start, at.more = now.Add(inSeconds(e.start.mean)), e.end.widened(widening)
+				at.start, at.more, at.aim = now.Add(inSeconds(e.start.mean)), e.end, aim
 			} else {
 				at.more = e.end.since(e.inside)
 			}
@@ -65,16 +68,17 @@ func (at place) near(next place, now time.Time) bool {
 // forecast foretells when servers will be free for what waits. Each works at one prompt at a time, and takes the next
 // image of the queue when it is free.
 type forecast struct {
-	lore     *lore
-	typical  map[kind]amount
+	hub      *hub
+	typical  map[asking]amount
 	servers  []freeing
 	expected map[*record]*expected
 }
 
 // freeing is when a server will have done what it has.
 type freeing struct {
-	id   uuid.UUID
-	free amount // from now on
+	id     uuid.UUID
+	free   amount   // from now on
+	loaded []string // the models that it will have then
 }
 
 // expected is what is foretold of one generation, in times from now on.
@@ -89,21 +93,23 @@ func (a amount) since(b amount) amount {
 	return amount{max(a.mean-b.mean, 0), max(a.variance-b.variance, 0)}
 }
 
-// mostFollowed bounds how many images of the queue are given to servers one by one; those that follow come at the
-// pace of these.
-const mostFollowed = 2000
-
 // foresee looks at the servers that take work, at what is inside them and at what waits; mu is held.
 func (h *hub) foresee(live []*record, turns []turn, now time.Time) forecast {
-	f := forecast{lore: h.lore, typical: make(map[kind]amount), expected: make(map[*record]*expected)}
+	f := forecast{hub: h, typical: make(map[asking]amount), expected: make(map[*record]*expected)}
 	busy := make(map[uuid.UUID]amount)
+	loaded := make(map[uuid.UUID][]string)
 	for _, r := range live { // what runs comes before what only waits inside
 		for i := range r.generation.Images {
 			image := &r.generation.Images[i]
 			if image.Status != Generating {
 				continue
 			}
-			left, known := h.remaining(r, image, now)
+			models, inside := loaded[image.ServerID]
+			cold := inside && !subset(r.demand.models, models) // what is before it has others
+			if len(r.demand.models) > 0 {
+				loaded[image.ServerID] = r.demand.models
+			}
+			left, known := h.remaining(r, image, cold, now)
 			if !known {
 				continue
 			}
@@ -115,7 +121,11 @@ func (h *hub) foresee(live []*record, turns []turn, now time.Time) forecast {
 	}
 	for i := range h.servers {
 		if server := &h.servers[i]; server.takesWork() {
-			f.servers = append(f.servers, freeing{server.ID, busy[server.ID]})
+			models, inside := loaded[server.ID]
+			if !inside {
+				models = h.loaded[server.ID].models
+			}
+			f.servers = append(f.servers, freeing{server.ID, busy[server.ID], models})
 		}
 	}
 	if len(f.servers) > 0 {
@@ -137,78 +147,6 @@ func (f *forecast) note(r *record, begins, ends amount) *expected {
 	return e
 }
 
-// slot is one image of the queue.
-type slot struct {
-	turn *turn
-	at   int // images that are picked before it
-}
-
-// queue gives the images that wait to the servers, in the order in which they are picked.
-func (f *forecast) queue(turns []turn) {
-	slots := make([]slot, 0, min(len(turns), mostFollowed))
-	for i := range turns {
-		t := &turns[i]
-		for n := range pending(&t.generation) {
-			at := t.ahead + n*t.round
-			if at >= mostFollowed {
-				break
-			}
-			slots = append(slots, slot{t, at})
-		}
-	}
-	slices.SortStableFunc(slots, func(a, b slot) int { return cmp.Compare(a.at, b.at) })
-	var sum amount
-	for _, s := range slots {
-		next := f.soonest()
-		took, known := f.take(next.id, s.turn.record)
-		if !known {
-			return // nothing was learned yet
-		}
-		sum = sum.plus(took)
-		begins := next.free
-		next.free = begins.plus(took)
-		f.note(s.turn.record, begins, next.free)
-	}
-	if len(slots) == 0 {
-		return
-	}
-	level, pace := f.soonest().free, amount{sum.mean / float64(len(slots)), sum.variance / float64(len(slots))}
-	for i := range turns {
-		t := &turns[i]
-		n := pending(&t.generation)
-		if last := t.ahead + (n-1)*t.round; last >= mostFollowed {
-			after := func(at int) amount {
-				rounds := float64(max(at-mostFollowed, 0)) / float64(len(f.servers))
-				return level.plus(amount{pace.mean * rounds, pace.variance * rounds})
-			}
-			f.note(t.record, after(t.ahead), after(last).plus(pace))
-		}
-	}
-}
-
-// soonest is the server that is free first.
-func (f *forecast) soonest() *freeing {
-	first := &f.servers[0]
-	for i := range f.servers {
-		if f.servers[i].free.mean < first.free.mean {
-			first = &f.servers[i]
-		}
-	}
-	return first
-}
-
-// take is how long a server works at an image of r.
-func (f *forecast) take(server uuid.UUID, r *record) (amount, bool) {
-	k := r.kind
-	k.server = server
-	took, asked := f.typical[k]
-	if !asked {
-		took, _ = f.lore.typical(k)
-		f.typical[k] = took
-	}
-	return took, took.mean > 0
-}
-
 // takesWork reports whether something new may be sent to a server.
 func (s *Server) takesWork() bool {
 	switch s.Mode {
@@ -218,14 +156,15 @@ func (s *Server) takesWork() bool {
 	return s.State == ServerUp || s.State == ServerStalled
 }
 
-// remaining is how long a server still has with an image that is inside it; mu is held.
-func (h *hub) remaining(r *record, image *Image, now time.Time) (amount, bool) {
+// remaining is how long a server still has with an image that is inside it. cold says that it will have to read models
+// for it if it has not begun; mu is held.
+func (h *hub) remaining(r *record, image *Image, cold bool, now time.Time) (amount, bool) {
 	if s, ok := h.snapshot(image.PromptID); ok {
 		if o := h.outlook(r, image, &s, now); o.Known {
 			return o.left(), true
 		}
 	}
-	return h.lore.typical(r.kind.on(image.ServerID))
+	return h.lore.typical(r.kind.on(image.ServerID), cold)
 }
 
 // sight is what the progress of a generation is made from; mu is held.
@@ -235,7 +174,7 @@ func (h *hub) sight(r *record, now time.Time) sight {
 		outlook: func(image *Image, s *comfy.Progress) outlook { return h.outlook(r, image, s, now) },
 	}
 	if pending(&r.generation) > 0 {
-		see.another, _ = h.lore.typical(r.kind.on(workplace(&r.generation)))
+		see.another, _ = h.lore.typical(r.kind.on(workplace(&r.generation)), false)
 	}
 	return see
 }

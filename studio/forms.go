@@ -19,10 +19,14 @@ type forms struct {
 	infos map[uuid.UUID]*workflow.ObjectInfo
 	made  map[*workflow.Workflow]workflow.Form // until an info changes
 	said  map[string]string                    // by needs, what missing says, until an info changes
+	fit   map[fitting]bool                     // what fits says, until an info changes
 }
 
 func newForms() *forms {
-	return &forms{infos: make(map[uuid.UUID]*workflow.ObjectInfo), made: make(map[*workflow.Workflow]workflow.Form), said: make(map[string]string)}
+	return &forms{
+		infos: make(map[uuid.UUID]*workflow.ObjectInfo), made: make(map[*workflow.Workflow]workflow.Form),
+		said: make(map[string]string), fit: make(map[fitting]bool),
+	}
 }
 
 // learn takes in the node classes of a server, fresh or as last known.
@@ -32,6 +36,7 @@ func (f *forms) learn(server uuid.UUID, info *workflow.ObjectInfo) {
 	f.infos[server] = info
 	clear(f.made)
 	clear(f.said)
+	clear(f.fit)
 }
 
 // forget leaves out a server that is gone.
@@ -41,6 +46,7 @@ func (f *forms) forget(server uuid.UUID) {
 	delete(f.infos, server)
 	clear(f.made)
 	clear(f.said)
+	clear(f.fit)
 }
 
 // info is what is known of the node classes of a server; nil when nothing is.

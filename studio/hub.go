@@ -22,6 +22,7 @@ type hub struct {
 
 	// Set before run; none of them waits.
 	missing    func(needs []string) string                // says what no server has; set before run
+	fits       func(server uuid.UUID, d *demand) bool     // says whether it can run that
 	over       func()                                     // somebody else's generation has ended
 	reloaded   func(uuid.UUID)                            // somebody else's change was taken in
 	refill     func(context.Context) error                // reads the newest pictures
@@ -40,12 +41,14 @@ type hub struct {
 	stale    map[uuid.UUID]struct{} // changed by somebody else, to be read
 	thinned  bool                   // one of the newest pictures was deleted elsewhere: read them anew
 	past     past
-	watched  map[*record]struct{}    // that have watchers
-	live     []*record               // in the order in which they will run, as of the last overview
-	waiting  int                     // generations with a position
-	served   map[uuid.UUID]time.Time // when a server last took an image, by user
-	moved    bool                    // the order or membership of Live, Recent or Servers has changed
-	nudged   bool                    // a state in them was replaced
+	watched  map[*record]struct{}       // that have watchers
+	live     []*record                  // in the order in which they will run, as of the last overview
+	waiting  int                        // generations with a position
+	served   map[uuid.UUID]time.Time    // when a server last took an image, by user
+	loaded   map[uuid.UUID]loadedModels // by server
+	demands  map[string]*demand
+	moved    bool // the order or membership of Live, Recent or Servers has changed
+	nudged   bool // a state in them was replaced
 	recent   []*State
 	paused   bool   // the queue is: nothing new is sent to a server
 	push     bool   // browsers may want to be told of ends
@@ -60,7 +63,8 @@ type hub struct {
 // record is one generation in memory.
 type record struct {
 	generation Generation
-	kind       kind // of its images, without the server
+	kind       kind    // of its images, without the server
+	demand     *demand // of its images
 	states     topic[*State]
 	watchers   int
 	place      place
@@ -95,7 +99,10 @@ func newHub(every time.Duration, load func(context.Context, []uuid.UUID) ([]Gene
 		stale:   make(map[uuid.UUID]struct{}),
 		watched: make(map[*record]struct{}),
 		served:  make(map[uuid.UUID]time.Time),
+		loaded:  make(map[uuid.UUID]loadedModels),
+		demands: make(map[string]*demand),
 
+		fits:       func(uuid.UUID, *demand) bool { return true },
 		over:       func() {},
 		reloaded:   func(uuid.UUID) {},
 		refill:     func(context.Context) error { return nil },
@@ -118,7 +125,7 @@ func (h *hub) put(g Generation) {
 	if !known {
 		r = h.add(g)
 	} else {
-		r.generation = g
+		r.generation, r.demand = g, h.demandOf(g.needs)
 	}
 	if g.Status.Ended() {
 		h.over()
@@ -128,7 +135,7 @@ func (h *hub) put(g Generation) {
 
 // add makes a record for g; mu is held.
 func (h *hub) add(g Generation) *record {
-	r := &record{generation: g, kind: kindOf(&g)}
+	r := &record{generation: g, kind: kindOf(&g), demand: h.demandOf(g.needs)}
 	if g.Status == Pending {
 		h.waiting++
 		r.place.position = h.waiting // until the order is made anew, which run does at once
@@ -166,6 +173,7 @@ func (h *hub) change(id uuid.UUID, rev int64, mutate func(*Generation)) {
 // changed publishes a stored change; mu is held.
 func (h *hub) changed(r *record) {
 	h.serve(&r.generation)
+	h.begunWith(r)
 	if r.generation.Status.Ended() {
 		r.place = place{}
 	}

@@ -1,14 +1,15 @@
 package studio
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/google/uuid"
 )
 
 // setServers takes in the list of servers as the database has it, in the order in which they are shown. Of those
-// that this instance supervises, it knows better how they are than what it has stored.
-func (h *hub) setServers(servers []Server) {
+// that this instance supervises, it knows better how they are, and which models they have loaded, than what it has stored.
+func (h *hub) setServers(servers []Server, loaded map[uuid.UUID][]string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i := range servers {
@@ -21,6 +22,12 @@ func (h *hub) setServers(servers []Server) {
 				now.showDevice()
 			}
 		}
+		if models, told := loaded[now.ID]; told && !now.Mine {
+			h.loaded[now.ID] = loadedModels{models, h.loaded[now.ID].at}
+		}
+	}
+	if loaded != nil {
+		maps.DeleteFunc(h.loaded, func(id uuid.UUID, _ loadedModels) bool { _, on := loaded[id]; return !on })
 	}
 	changed := !slices.EqualFunc(h.servers, servers, Server.looksLike)
 	h.servers = servers

@@ -187,7 +187,7 @@ const (
 func (t learned) after(n lesson, of part) learned {
 	latest, most := latestWeight, mostNews
 	if of.isMiss() {
-		latest, most = missWeight, mostMiss
+		latest, most = missWeight, mostMiss*mostMiss
 	}
 	mean := n.sum / float64(n.count)
 	own := max(n.squares/float64(n.count)-mean*mean, 0)
@@ -236,7 +236,7 @@ func (l *lore) study(k kind, s *comfy.Progress) {
 		l.teach(k, run, partSteps, false, sampling/time.Duration(k.steps))
 		all -= sampling
 	}
-	l.teach(k, &comfy.Work{}, partRest, false, all)
+	l.teach(k, &comfy.Work{}, partRest, cold, all)
 }
 
 // paceOf is the time of one step, by those that came after the first, what is between two passes included; 0: there
@@ -261,12 +261,12 @@ func (l *lore) outlookOf(k kind, s *comfy.Progress, spent, stored time.Duration,
 }
 
 // typical is how long an image of a kind takes from ComfyUI's start to its stored files, before anything is known of
-// it but what the form says.
-func (l *lore) typical(k kind) (amount, bool) {
+// it but what the form says, and, by cold, that its models are not loaded.
+func (l *lore) typical(k kind, cold bool) (amount, bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	a := l.about(k)
-	rest, ok := a.find(&comfy.Work{}, partRest, false)
+	rest, ok := a.find(&comfy.Work{}, partRest, cold)
 	if !ok {
 		return amount{}, false
 	}

@@ -1,6 +1,7 @@
 package studio
 
 import (
+	"cmp"
 	"math"
 	"strings"
 	"time"
@@ -9,38 +10,56 @@ import (
 )
 
 // The range that is stated is as wide as the parts of the work vary, put together as if one knew how they hang
-// together. Whether it holds four of five ends is seen when a run has ended: by how many spreads it was missed. The
-// ranges of later runs are made wider or narrower by the mean of that.
+// together, and what nobody can know is not in it: who comes later, and is served before. Whether it holds four of five
+// ends is seen when they have come: by how many spreads they were off. So much narrower or wider are later ranges made,
+// each side by itself, for what goes wrong makes things late.
 
-// The parts of a run under which misses are learned: of the end that was foretold when it was in the queue, and of those
-// that were said first from each quarter of the run on.
-const partMissQueued part = "missQueued"
+// moment is when a range was stated: the parts of a run under which it is learned by how much it was off.
+type moment struct{ early, late part }
 
-var partMiss = [100 / quarter]part{"miss0", "miss25", "miss50", "miss75"}
+// The moments: in the queue, and first from each quarter of the run on.
+var (
+	momentQueued = moment{"missEarlyQueued", "missLateQueued"}
+	momentsOfRun = [100 / quarter]moment{
+		{"missEarly0", "missLate0"}, {"missEarly25", "missLate25"}, {"missEarly50", "missLate50"}, {"missEarly75", "missLate75"},
+	}
+)
 
-// isMiss: what is learned is a number of spreads, not the logarithm of a time.
+// isMiss: what is learned is the square of a number of spreads, not the logarithm of a time.
 func (p part) isMiss() bool { return strings.HasPrefix(string(p), "miss") }
 
 const (
-	usualMiss = 0.7979 // in spreads, the mean of a normal number; where ends scatter more wildly, its share within the range is nearly the same
-	mostMiss  = 4      // what is farther off counts as this
+	mostMiss = 8.0 // in spreads: what is farther off counts as this
 
-	leastWidening = 0.25
-	mostWidening  = 4.0
-
-	earlyMisses = 5  // runs of the installation that weigh as much as the assumption that ranges are right
+	earlyMisses = 4  // runs of the installation that weigh as much as the assumption that ranges are right
 	widerMisses = 20 // runs that weigh as much as what the next wider scope says
 )
 
-// miss is by how many spreads of the range between low and high an end was off its middle, all in seconds from when that
-// was said; false if that cannot be told.
-func miss(low, high, took float64) (spreads float64, ok bool) {
+// aim is how many times as wide as it would be a range is made, towards the early and towards the late; 0: as it is.
+type aim struct {
+	Early float64 `json:"early,omitzero"`
+	Late  float64 `json:"late,omitzero"`
+}
+
+const (
+	leastAim = 0.25
+	mostAim  = 6.0
+)
+
+func (m aim) held() aim {
+	return aim{min(max(cmp.Or(m.Early, 1), leastAim), mostAim), min(max(cmp.Or(m.Late, 1), leastAim), mostAim)}
+}
+
+// miss is by how many spreads, as they were before aim, an end was off the middle; below 0: it came early. low and high
+// are the range that was stated, all in seconds from then on; false if it cannot be told.
+func (m aim) miss(low, high, took float64) (spreads float64, ok bool) {
 	if low < shortestPart || high <= low {
 		return 0, false
 	}
-	spread := math.Log(high/low) / (2 * inRange)
-	off := math.Log(max(took, shortestPart)) - math.Log(low*high)/2
-	return min(math.Abs(off)/spread, mostMiss), true
+	m = m.held()
+	spread := math.Log(high/low) / (inRange * (m.Early + m.Late))
+	middle := math.Log(low) + inRange*m.Early*spread
+	return min(max((math.Log(max(took, shortestPart))-middle)/spread, -mostMiss), mostMiss), true
 }
 
 // judge learns from what was said of a run of a kind.
@@ -49,72 +68,73 @@ func (l *lore) judge(k kind, c *Calibration) {
 	defer l.mu.Unlock()
 	a := l.about(k)
 	for said := range c.said() {
-		p := partMiss[within(said.From/quarter, len(partMiss)-1)]
-		if spreads, ok := miss(said.Low-said.At, said.High-said.At, c.Seconds-said.At); ok {
-			a.missed(p, spreads*a.widening(p), 1)
-		}
+		at := momentsOfRun[within(said.From/quarter, len(momentsOfRun)-1)]
+		a.judge(at, 1, said.Low-said.At, said.High-said.At, c.Seconds-said.At)
 	}
 }
 
-// judgeQueued learns from what was said of a generation of a kind when it came into the queue.
-func (l *lore) judgeQueued(k kind, said amount, took time.Duration) {
+// judgeQueued learns from what was said of a generation when it came into the queue. Many servers had their share in
+// that: it is learned of all alike.
+func (l *lore) judgeQueued(low, high, took time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a := l.about(k)
-	low, high := said.between()
-	if spreads, ok := miss(low.Seconds(), high.Seconds(), took.Seconds()); ok {
-		a.missed(partMissQueued, spreads*a.widening(partMissQueued), levels-1) // many servers had their share in it
-	}
+	a := l.about(kind{})
+	a.judge(momentQueued, levels-1, low.Seconds(), high.Seconds(), took.Seconds())
 }
 
-// missed takes in by how many spreads an end was missed, in the scopes from a level on; the lore's mu is held.
-func (l *about) missed(p part, spreads float64, from int) {
+// judge takes in what came of a range, in the scopes from a level on; the lore's mu is held.
+func (l *about) judge(at moment, from int, low, high, took float64) {
+	spreads, ok := l.aim(at).miss(low, high, took)
+	if !ok {
+		return
+	}
 	l.ready()
+	p := at.late
+	if spreads < 0 {
+		p = at.early
+	}
 	for level := from; level < levels; level++ {
-		l.take(subject{scope: l.scopes[level], part: p}, spreads)
+		l.take(subject{scope: l.scopes[level], part: p}, spreads*spreads)
 	}
 }
 
-// widening is how many times as wide as it would be a range has to be.
-func (l *about) widening(p part) float64 {
-	expected, weight := usualMiss, float64(earlyMisses)
+// aim is how ranges that are stated at a moment have to be made.
+func (l *about) aim(at moment) aim { return aim{l.side(at.early), l.side(at.late)}.held() }
+
+// side is one side of it: the distance of the ends on it from the middle, in spreads.
+func (l *about) side(p part) float64 {
+	square, weight := 1.0, float64(earlyMisses)
 	for level := levels - 1; level > 0; level-- {
 		t := l.known[subject{scope: l.scopes[level], part: p}]
-		n := min(float64(t.count), 1/missWeight)
-		expected = (weight*expected + n*t.mean) / (weight + n)
+		n := float64(t.count)
+		square = (weight*square + n*t.mean) / (weight + n)
 		weight = widerMisses
 	}
-	return min(max(expected/usualMiss, leastWidening), mostWidening)
+	return math.Sqrt(square)
 }
 
-// wideningAt is that of a run of which so much is over, 0 to 1.
-func (l *about) wideningAt(fraction float64) float64 {
-	at := min(max(fraction, 0)*float64(len(partMiss)), float64(len(partMiss)-1))
+// aimAt is how the range of a run has to be made of which so much is over, 0 to 1.
+func (l *about) aimAt(fraction float64) aim {
+	at := min(max(fraction, 0)*float64(len(momentsOfRun)), float64(len(momentsOfRun)-1))
 	before := int(at)
-	after := min(before+1, len(partMiss)-1)
+	a, b := l.aim(momentsOfRun[before]), l.aim(momentsOfRun[min(before+1, len(momentsOfRun)-1)])
 	share := at - float64(before)
-	return (1-share)*l.widening(partMiss[before]) + share*l.widening(partMiss[after])
+	return aim{(1-share)*a.Early + share*b.Early, (1-share)*a.Late + share*b.Late}
 }
 
-// widened is a in a range that is so many times as wide.
-func (a amount) widened(by float64) amount {
-	_, spread := a.shape()
-	return amount{a.mean, a.mean * a.mean * math.Expm1(math.Pow(spread*by, 2))}
-}
-
-// queueWidening is widening for what waits.
-func (l *lore) queueWidening() float64 {
+// queueAim is how the ranges of what waits have to be made.
+func (l *lore) queueAim() aim {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	a := l.about(kind{})
-	return a.widening(partMissQueued)
+	return a.aim(momentQueued)
 }
 
 // promise is the end that was foretold of a generation when it came into the queue.
 type promise struct {
-	at   time.Time // zero: none was
-	left amount
-	void bool // somebody stopped the queue, or took it out: what came has nothing to do with what was said
+	at        time.Time // zero: none was
+	low, high time.Duration
+	void      bool // somebody stopped the queue, or took it out: what came has nothing to do with what was said
 }
 
 // promise notes what is said of a record that waits; mu is held.
@@ -123,31 +143,32 @@ func (r *record) promise(at place, now time.Time) {
 	case at.held || at.paused || at.missing != "":
 		r.promised.void = true
 	case r.promised.at.IsZero() && at.more.mean > 0:
-		r.promised.at, r.promised.left = now, at.more
+		r.promised.at = now
+		r.promised.low, r.promised.high = at.more.between(at.aim)
 	}
 }
 
 // kept learns from a generation all of whose images are there now: when that was expected.
 func (s *Studio) kept(id uuid.UUID, now time.Time) {
-	said, k, ok := s.hub.promised(id)
+	said, ok := s.hub.promised(id)
 	if ok && !said.void && !said.at.IsZero() {
-		s.lore.judgeQueued(k, said.left, now.Sub(said.at))
+		s.lore.judgeQueued(said.low, said.high, now.Sub(said.at))
 		ring(s.study)
 	}
 }
 
 // promised is what was said of a generation in memory when it came into the queue.
-func (h *hub) promised(id uuid.UUID) (promise, kind, bool) {
+func (h *hub) promised(id uuid.UUID) (promise, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r, ok := h.records[id]
 	if !ok {
-		return promise{}, kind{}, false
+		return promise{}, false
 	}
-	return r.promised, r.kind, true
+	return r.promised, true
 }
 
-// together adds up parts of one run: part of what makes one of them late makes all of them late, such as another program
+// togetherness adds up parts of one run: part of what makes one of them late makes all of them late, such as another program
 // that uses the card.
 type togetherness struct {
 	all     amount  // as if they were independent

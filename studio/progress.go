@@ -195,16 +195,16 @@ func (p *Progress) take(s *comfy.Progress) {
 func (p *Progress) foretell(o outlook, now time.Time) {
 	p.Overall = min(int(o.Fraction*100), 99)
 	if o.Known && o.Left > 0 && working(p.Phase) {
-		p.remain(o.left(), now)
+		p.remain(o.left(), o.Aim, now)
 		p.Pace = 100 / max(o.Spent+o.Left, shortestPart)
 	}
 }
 
 // remain fills in how long it still takes.
-func (p *Progress) remain(left amount, now time.Time) {
+func (p *Progress) remain(left amount, m aim, now time.Time) {
 	p.ETA, p.ETAKnown = inSeconds(left.mean), true
 	p.ExpectedFinish = now.Add(p.ETA)
-	p.ETALow, p.ETAHigh = left.between()
+	p.ETALow, p.ETAHigh = left.between(m)
 }
 
 // sum adds up the images: steps over all of them, and the share of the time.
@@ -317,11 +317,10 @@ func (p *Progress) expect(g *Generation, outlooks []outlook, see sight) {
 			return
 		}
 		left.mean = max(left.mean-see.now.Sub(see.place.foretold).Seconds(), shortestPart)
-		p.remain(left, see.now)
+		p.remain(left, see.place.aim, see.now)
 		return
 	}
-	var longest amount
-	waits := false
+	longest, waits := outlook{}, false
 	for i, o := range outlooks {
 		switch status := g.Images[i].Status; {
 		case status.Ended():
@@ -329,15 +328,15 @@ func (p *Progress) expect(g *Generation, outlooks []outlook, see sight) {
 			return
 		case status == Pending:
 			waits = true
-		case o.Left > longest.mean:
-			longest = o.left()
+		case o.Left > longest.Left:
+			longest = o
 		}
 	}
 	if waits && left.mean <= 0 {
 		return // it is not known when a server will be free
 	}
-	if left = left.plus(longest); left.mean > 0 {
-		p.remain(left, see.now)
+	if left = left.plus(longest.left()); left.mean > 0 {
+		p.remain(left, longest.Aim, see.now)
 	}
 }
 

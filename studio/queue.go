@@ -14,6 +14,7 @@ type place struct {
 	position int       // from 1; 0: it does not wait
 	start    time.Time // when it is expected to begin; zero while unknown
 	foretold time.Time // when that, and more, was
+	aim      aim       // of the range of more, while nothing has begun
 	more     amount    // until its end; of what has begun, from the end of its images at work; 0: not known
 	held     bool      // by its owner
 	paused   bool      // the whole queue is

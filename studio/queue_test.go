@@ -167,7 +167,7 @@ func TestForecastIsThatOfServersTakingTurns(t *testing.T) {
 		image := time.Duration(rapid.IntRange(1, 20).Draw(t, "image")) * time.Second
 		h := newHub(0, nil, nil)
 		h.lore.teach(kind{}, &comfy.Work{}, partRest, false, image)
-		took, _ := h.lore.typical(kind{})
+		took, _ := h.lore.typical(kind{}, false)
 		var free []float64
 		for range rapid.IntRange(1, 5).Draw(t, "servers") {
 			id := uuid.New()
@@ -175,15 +175,15 @@ func TestForecastIsThatOfServersTakingTurns(t *testing.T) {
 			inside := rapid.IntRange(0, 5).Draw(t, "inside")
 			free = append(free, float64(inside)*took.mean)
 			for range inside {
-				h.records[uuid.New()] = &record{generation: Generation{Status: Generating, Images: []Image{{Status: Generating, ServerID: id}}}}
+				h.add(Generation{ID: uuid.New(), Status: Generating, Images: []Image{{Status: Generating, ServerID: id}}})
 			}
 		}
 		users, images := rapid.IntRange(1, 3).Draw(t, "users"), rapid.IntRange(1, 3).Draw(t, "images")
 		for i := range 10 * users { // of each the same, so that the turns stay even
-			h.records[uuid.New()] = &record{generation: Generation{
-				Status: Pending, rank: float64(i), UserID: uuid.UUID{byte(i % users)},
+			h.add(Generation{
+				ID: uuid.New(), Status: Pending, rank: float64(i), UserID: uuid.UUID{byte(i % users)},
 				Images: slices.Repeat([]Image{{Status: Pending}}, images),
-			}}
+			})
 		}
 		live, turns := inOrder(h.records, nil)
 		f := h.foresee(live, turns, time.Now())
@@ -217,11 +217,59 @@ func TestForecastKnowsWhatItDoesNotKnow(t *testing.T) {
 		h := newHub(0, nil, nil)
 		h.servers = []Server{test.server}
 		h.lore.teach(kind{}, &comfy.Work{}, partRest, false, test.image)
-		r := &record{generation: Generation{Status: Pending, Images: []Image{{Status: Pending}}}}
-		h.records[uuid.New()] = r
+		r := h.add(Generation{ID: uuid.New(), Status: Pending, Images: []Image{{Status: Pending}}})
 		live, turns := inOrder(h.records, nil)
 		if _, ok := h.foresee(live, turns, time.Now()).expected[r]; ok != test.want {
 			t.Errorf("%s: known = %t", test.name, ok)
+		}
+	}
+}
+
+// A model that has to be read costs its time, what needs the one that is loaded goes first, and a server gets nothing
+// that it cannot run.
+func TestForecastReadsModels(t *testing.T) {
+	t.Parallel()
+	const a, b = needModel + "a", needModel + "b"
+	one, two := uuid.UUID{1}, uuid.UUID{2}
+	for _, test := range []struct {
+		name   string
+		loaded map[uuid.UUID]string
+		runs   string   // the only model that the second server has
+		queue  []string // the need of each, all of one user
+		want   []float64
+	}{
+		{"in turn", map[uuid.UUID]string{one: a}, "", []string{a, a, b, b}, []float64{0, 2, 4, 14}},
+		{"nothing is loaded", nil, "", []string{a, a}, []float64{0, 10}},
+		{"the loaded one first", map[uuid.UUID]string{one: a}, "", []string{b, a, b}, []float64{2, 0, 12}},
+		{"four times at most", map[uuid.UUID]string{one: a}, "", []string{b, a, a, a, a, a}, []float64{8, 0, 2, 4, 6, 18}},
+		{"two servers", map[uuid.UUID]string{one: a, two: b}, b, []string{a, a, b}, []float64{0, 2, 0}},
+		{"only one can", map[uuid.UUID]string{one: a, two: b}, b, []string{a, a, a}, []float64{0, 2, 4}},
+		{"none can", map[uuid.UUID]string{one: a}, "", []string{a, "node:None"}, []float64{0, -1}},
+	} {
+		h := newHub(0, nil, nil)
+		h.fits = func(server uuid.UUID, d *demand) bool {
+			return d.needs[0] != "node:None" && (server == one || d.needs[0] == test.runs)
+		}
+		h.servers = []Server{{ID: one, State: ServerUp}}
+		if test.runs != "" {
+			h.servers = append(h.servers, Server{ID: two, State: ServerUp})
+		}
+		for server, model := range test.loaded {
+			h.setLoaded(server, []string{model})
+		}
+		h.lore.teach(kind{}, &comfy.Work{}, partRest, true, 10*time.Second)
+		h.lore.teach(kind{}, &comfy.Work{}, partRest, false, 2*time.Second)
+		var records []*record
+		for i, need := range test.queue {
+			records = append(records, h.add(Generation{ID: uuid.New(), Status: Pending, rank: float64(i), needs: []string{need}, Images: []Image{{Status: Pending}}}))
+		}
+		live, turns := inOrder(h.records, nil)
+		f := h.foresee(live, turns, time.Now())
+		for i, r := range records {
+			e, known := f.expected[r]
+			if known != (test.want[i] >= 0) || known && math.Abs(e.start.mean-test.want[i]) > 0.1 {
+				t.Errorf("%s: number %d: %+v, want a start after %v s", test.name, i, e, test.want[i])
+			}
 		}
 	}
 }

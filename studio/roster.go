@@ -234,11 +234,12 @@ func (r *roster) show() {
 	slices.SortFunc(list, func(a, b db.ServersOnRow) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), bytes.Compare(a.ID[:], b.ID[:]))
 	})
-	shown := make([]Server, len(list))
+	shown, loaded := make([]Server, len(list)), make(map[uuid.UUID][]string, len(list))
 	for i, row := range list {
 		shown[i] = serverOf(row)
+		loaded[row.ID] = row.Loaded
 	}
-	r.studio.hub.setServers(shown)
+	r.studio.hub.setServers(shown, loaded)
 }
 
 // staleState is how long a state is shown that nobody keeps any more: longer than a take-over takes.

@@ -146,6 +146,7 @@ func (h *hold) load(ctx context.Context, models []string) {
 		return
 	}
 	h.loaded = models
+	h.studio.hub.setLoaded(h.server.ID, models)
 	err := h.studio.queries.ServerLoaded(ctx, db.ServerLoadedParams{
 		Loaded: models, ID: h.server.ID, Owner: h.lease.owner, Fence: h.lease.fence,
 	})

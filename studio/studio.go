@@ -232,7 +232,7 @@ func New(c Config) (*Studio, error) {
 	s.roster = newRoster(s)
 	s.hub = newHub(s.timing.Publish, s.load, c.Logger)
 	s.lore, s.study = s.hub.lore, make(chan struct{}, 1)
-	s.hub.missing = s.forms.missing
+	s.hub.missing, s.hub.fits = s.forms.missing, s.forms.fits
 	s.hub.over = func() {
 		s.studyOthers.Store(true)
 		ring(s.study)
@@ -250,7 +250,7 @@ func New(c Config) (*Studio, error) {
 	s.relay = newRelay(s)
 	s.hub.announce, s.hub.moving = s.announce, s.relay.progressed
 	s.hub.interested = func() { ring(s.relay.wake) }
-	s.hub.setServers(asConfigured(c.Servers)) // a page that is asked for before Run has read more
+	s.hub.setServers(asConfigured(c.Servers), nil) // a page that is asked for before Run has read more
 	s.hub.refresh()
 	var err error
 	if s.river, err = s.newRiver(); err != nil {
