@@ -96,9 +96,9 @@ func (d *folder) remove(name string) {
 	d.order = slices.DeleteFunc(d.order, func(n string) bool { return n == name })
 }
 
-// save writes a picture under the next number of its prefix, as ComfyUI's get_save_image_path counts: on from the
+// save writes a file under the next number of its prefix, as ComfyUI's get_save_image_path counts: on from the
 // highest number that is there. It returns the file's name and subfolder.
-func (f *files) save(folderType, prefix string, data []byte) (name, subfolder string) {
+func (f *files) save(folderType, prefix, extension string, data []byte) (name, subfolder string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	subfolder, base := path.Split(prefix)
@@ -115,7 +115,7 @@ func (f *files) save(folderType, prefix string, data []byte) (name, subfolder st
 			counter = max(counter, n)
 		}
 	}
-	name = fmt.Sprintf("%s_%05d_.png", base, counter+1)
+	name = fmt.Sprintf("%s_%05d_%s", base, counter+1, extension)
 	f.put(place{folderType, path.Join(subfolder, name)}, data)
 	return name, subfolder
 }

@@ -85,11 +85,8 @@ func saveImage(c *call) (reply, error) {
 	if c.class == "PreviewImage" {
 		folderType, prefix = folderTemp, "ComfyUI"+c.tempPrefix()
 	}
-	if len(pictures) > 0 {
-		prefix = c.filled(prefix, pictures[0].Bounds().Size())
-	}
-	if _, ok := inside("", prefix); !ok {
-		return reply{}, &nodeError{"Exception", "**** ERROR: Saving image outside the output folder is not allowed."}
+	if prefix, err = c.savedAs(prefix, pictures); err != nil {
+		return reply{}, err
 	}
 	list := []any{}
 	for i, p := range pictures {
@@ -98,10 +95,21 @@ func saveImage(c *call) (reply, error) {
 			return reply{}, &nodeError{"ValueError", err.Error()}
 		}
 		numbered := strings.ReplaceAll(path.Clean(prefix), "%batch_num%", strconv.Itoa(i))
-		name, subfolder := c.p.sim.files.save(folderType, numbered, data)
+		name, subfolder := c.p.sim.files.save(folderType, numbered, ".png", data)
 		list = append(list, pairs("filename", name, "subfolder", subfolder, "type", folderType))
 	}
 	return reply{ui: pairs("images", list)}, nil
+}
+
+// savedAs is a prefix with its variables filled in, which may not lead out of the folder.
+func (c *call) savedAs(prefix string, pictures []*image.RGBA) (string, error) {
+	if len(pictures) > 0 {
+		prefix = c.filled(prefix, pictures[0].Bounds().Size())
+	}
+	if _, ok := inside("", prefix); !ok {
+		return "", &nodeError{"Exception", "**** ERROR: Saving image outside the output folder is not allowed."}
+	}
+	return prefix, nil
 }
 
 // tempPrefix is the random part of a PreviewImage node's file names; the node keeps it from run to run.

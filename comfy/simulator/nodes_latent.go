@@ -3,6 +3,7 @@ package simulator
 import (
 	"fmt"
 	"image"
+	"maps"
 	"strings"
 
 	"easel/comfy/simulator/paint"
@@ -59,9 +60,8 @@ func init() {
 		"PreviewImage":           saveImage,
 		"SaveImageWebsocket":     sendImage,
 	}
-	for name, run := range benchFuncs() {
-		nodeFuncs[name] = run
-	}
+	maps.Copy(nodeFuncs, stockFuncs())
+	maps.Copy(nodeFuncs, benchFuncs())
 }
 
 func values(outputs ...any) reply { return reply{outputs: outputs} }
@@ -117,7 +117,11 @@ func encodeText(c *call) (reply, error) {
 	if err := c.wait(c.p.sim.config.Pace.Encode); err != nil {
 		return reply{}, err
 	}
-	return values(&conditioning{c.text("text")}), nil
+	text := c.in["text"]
+	if c.class == "CLIPTextEncodeSDXL" {
+		text = c.in["text_g"]
+	}
+	return values(&conditioning{pythonStr(text)}), nil
 }
 
 func combine(c *call) (reply, error) {

@@ -46,30 +46,42 @@ func sample(c *call) (reply, error) {
 	} else {
 		denoise = c.float("denoise")
 	}
-	scene := paint.Scene{
-		Text: positive.text, Avoid: negative.text, Seed: seed, Model: m.name, Guidance: c.float("cfg"),
-	}
+	out, err := c.draw(l, sampled{
+		scene: paint.Scene{Text: positive.text, Avoid: negative.text, Seed: seed, Model: m.name, Guidance: c.float("cfg")},
+		steps: steps, denoise: denoise, fresh: fresh, sampling: samplingOf(c.text("sampler_name"), c.text("scheduler"), steps),
+	})
+	return values(out), err
+}
+
+// sampled is one run of any sampler.
+type sampled struct {
+	scene    paint.Scene
+	steps    int
+	denoise  float64
+	fresh    bool // it begins with noise, and goes on with nobody else's steps
+	sampling sampling
+}
+
+// draw makes of a latent what a sampler makes of it.
+func (c *call) draw(l *latent, s sampled) (*latent, error) {
 	out := *l
-	out.strength = denoise
+	out.strength = s.denoise
 	switch {
-	case steps == 0 || denoise == 0:
-		return values(&out), nil
-	case l.scene != nil && (!fresh || denoise < 0.9):
+	case s.steps == 0 || s.denoise == 0:
+		return &out, nil
+	case l.scene != nil && (!s.fresh || s.denoise < 0.9):
 		out.scene = l.scene // a second pass refines the picture that is there
-		out.strength = max(l.strength, denoise)
+		out.strength = max(l.strength, s.denoise)
 	default:
-		out.scene = &scene
-		if denoise >= 1 {
+		out.scene = &s.scene
+		if s.denoise >= 1 {
 			out.base = nil
 		}
 	}
 	if err := c.wait(c.p.sim.config.Pace.Setup); err != nil {
-		return reply{}, err
+		return nil, err
 	}
-	if err := c.steps(&out, samplingOf(c.text("sampler_name"), c.text("scheduler"), steps)); err != nil {
-		return reply{}, err
-	}
-	return values(&out), nil
+	return &out, c.steps(&out, s.sampling)
 }
 
 // steps reports every step, at the pace of the configuration.
