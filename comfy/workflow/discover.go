@@ -270,6 +270,8 @@ func (d *discovery) label(f *find, used map[string]bool) string {
 	switch {
 	case f.kind == Image && title != "":
 		label = title
+	case f.role == roleModelFile:
+		label = d.heading(f.node) // what kind of model, only its loader says
 	case f.number == 1 && !used[label]:
 	case f.several:
 		label = spoken(f.input)

@@ -344,6 +344,15 @@ func TestDiscover(t *testing.T) {
 			seed "Seed" [more] seed -> k.seed`,
 		},
 		{
+			"an unusual model, and a number that an editor's arithmetic has spoilt",
+			`"1":{"class_type":"AudioEncoderLoader","inputs":{"audio_encoder_name":"whisper.safetensors"}},"2":{"class_type":"PreviewAny","inputs":{"source":["3",0]}},
+			"3":{"class_type":"KSampler","inputs":{"cfg":0.30000000000000004,"denoise":1e-12,"model":["1",0]}}`,
+			"",
+			`guidance "Guidance" [more] number = 0.3 -> 3.cfg
+			denoise "Denoise" [more] number = 1e-12 -> 3.denoise
+			modelFile "AudioEncoderLoader" [more] choice = "whisper.safetensors" -> 1.audio_encoder_name`,
+		},
+		{
 			"a service's node",
 			`"1":{"class_type":"SomeService","inputs":{"prompt":"a cat","negative_prompt":"dogs","seed":-1}},"2":{"class_type":"SaveImage","inputs":{"images":["1",0],"filename_prefix":"x"}}`,
 			"",

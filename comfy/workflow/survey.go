@@ -3,6 +3,7 @@ package workflow
 import (
 	"cmp"
 	"encoding/json"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -274,13 +275,22 @@ func literal(kind Kind, raw json.RawMessage) (value json.RawMessage, ok bool) {
 		if !ok || err != nil || !finite(n) {
 			return nil, false
 		}
-		value, err = marshalPlain(n)
+		value, err = marshalPlain(tidy(n))
 		return value, err == nil
 	case Seed:
 		text, ok := decimal(raw)
 		return json.RawMessage(text), ok && wholeNumber(text)
 	}
 	return nil, false
+}
+
+// tidy takes off what an editor's arithmetic leaves behind: 0.30000000000000004 is 0.3.
+func tidy(n float64) float64 {
+	const places = 1e10
+	if round := math.Round(n*places) / places; math.Abs(n) < 1e5 && round != 0 {
+		return round
+	}
+	return n
 }
 
 // kindOf is the kind of a field for an input, or another when nothing is known about it.
