@@ -110,7 +110,9 @@ type workflowDetailJSON struct {
 	Source   *sourceJSON          `json:"source"`     // null: it comes with Easel
 	Form     []workflow.Field     `json:"formFields"` // what PATCH takes as fields
 	Spare    []workflow.Field     `json:"spareFields"`
-	Problems []workflow.Problem   `json:"problems"`
+	Read     []workflow.Problem   `json:"readProblems"` // what there was to say when it was read
+	Problems []workflow.Problem   `json:"problems"`     // what keeps it from running on any server
+	Notes    []workflow.Problem   `json:"notes"`        // what is chosen in place of what no server has
 	Servers  []workflowServerJSON `json:"servers"`
 }
 
@@ -130,7 +132,7 @@ type workflowServerJSON struct {
 func newWorkflowDetailJSON(w *studio.Workflow) workflowDetailJSON {
 	shown := workflowDetailJSON{
 		workflowJSON: newWorkflowJSON(&w.WorkflowHead, w.Form), Runnable: w.Runnable(), Nodes: len(w.Graph),
-		Form: orNone(w.Fields), Spare: orNone(w.Spare), Problems: orNone(w.Problems), Servers: []workflowServerJSON{},
+		Form: orNone(w.Fields), Spare: orNone(w.Spare), Read: orNone(w.Read), Problems: orNone(w.Problems), Notes: orNone(w.Notes), Servers: []workflowServerJSON{},
 	}
 	if !w.BuiltIn() {
 		shown.Source = &sourceJSON{w.Filename, w.Container, w.OriginalBytes}
@@ -138,8 +140,7 @@ func newWorkflowDetailJSON(w *studio.Workflow) workflowDetailJSON {
 	for _, server := range w.Servers {
 		one := workflowServerJSON{ID: server.ID, Name: server.Name, Problems: orNone(server.Problems)}
 		if server.Known {
-			can := w.Graph != nil && len(server.Problems) == 0
-			one.CanRun = &can
+			one.CanRun = &server.Runs
 		}
 		shown.Servers = append(shown.Servers, one)
 	}

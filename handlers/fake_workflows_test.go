@@ -37,9 +37,9 @@ func portrait() *studio.Workflow {
 		Spare: []workflow.Field{
 			{Name: "guidance", Label: "Guidance", Group: "more", Kind: workflow.Number, Default: json.RawMessage("7"), Targets: []workflow.Target{{Node: "3", Input: "cfg"}}},
 		},
-		Problems: []workflow.Problem{{Node: "9", Title: "Old & grey", Class: "OldNode", Code: workflow.CodeBadValue, Message: "A value has no place."}},
+		Read: []workflow.Problem{{Node: "9", Title: "Old & grey", Class: "OldNode", Code: workflow.CodeBadValue, Message: "A value has no place."}},
 		Servers: []studio.WorkflowServer{
-			{ID: uuid.MustParse("00000000-0000-7000-8000-00000000000a"), Name: "first", Known: true},
+			{ID: uuid.MustParse("00000000-0000-7000-8000-00000000000a"), Name: "first", Known: true, Runs: true},
 			{ID: uuid.MustParse("00000000-0000-7000-8000-00000000000b"), Name: "second", Known: true, Problems: []workflow.Problem{
 				{Node: "3", Class: "KSampler", Code: workflow.CodeUnknownNode, Message: "The server has no node “KSampler”; first has it."},
 			}},
@@ -95,6 +95,23 @@ func (f *fakeStudio) EditWorkflow(_ context.Context, id string, e studio.Workflo
 	}
 	f.workflows.edits = append(f.workflows.edits, e)
 	return f.workflows.kept, nil
+}
+
+func (f *fakeStudio) PreviewWorkflow(ctx context.Context, id string, e studio.WorkflowEdit) (*studio.Workflow, error) {
+	w, err := f.Workflow(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	made, err := workflow.New(w.ID, w.Title, w.Description, w.Graph, e.Fields)
+	if err != nil {
+		return nil, &studio.InvalidError{Fields: []studio.FieldError{{Field: "fields.0.label", Message: "The label must not be empty."}}}
+	}
+	w.Fields, w.Form = e.Fields, made.Form()
+	return w, nil
+}
+
+func (f *fakeStudio) WorkflowsMissing(context.Context) (map[string]string, error) {
+	return map[string]string{"portrait": "No server has the node “FaceDetailer”."}, nil
 }
 
 func (f *fakeStudio) DeleteWorkflow(_ context.Context, id string) error {

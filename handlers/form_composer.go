@@ -3,6 +3,7 @@ package handlers
 import (
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,7 +19,7 @@ import (
 // there are. Only the size has a layout of its own.
 func (s *Server) composer(r *http.Request, form workflow.Form, typed map[string]string) views.Composer {
 	c := views.Composer{
-		Workflow: form.ID, Nonce: uuid.NewString(), PromptRunes: studio.MaxPromptRunes,
+		Workflow: form.ID, Title: form.Title, Nonce: uuid.NewString(), PromptRunes: studio.MaxPromptRunes,
 		Prompt: views.Field{Name: "prompt", Label: "Prompt", Kind: "text", Value: shownText(typed["prompt"])},
 		Images: views.Field{
 			Name: "totalImages", Label: "Images", Kind: "integer", Value: "1",
@@ -31,14 +32,21 @@ func (s *Server) composer(r *http.Request, form workflow.Form, typed map[string]
 	if cookie, err := r.Cookie(moreCookie); err == nil {
 		c.MoreOpen = cookie.Value == "1"
 	}
-	if all := s.studio.Workflows(); len(all) > 1 {
-		for _, other := range all {
+	for _, other := range s.studio.Workflows() {
+		if other.HasGraph {
 			c.Workflows = append(c.Workflows, views.WorkflowLink{
 				Title: other.Title, URL: s.paths.UseWorkflow(other.ID), Present: other.ID == form.ID,
 			})
 		}
 	}
-	away := s.studio.Away(r.Context(), form.ID)
+	fillComposer(&c, form, typed, s.studio.Away(r.Context(), form.ID))
+	c.More = append(c.More, s.webhookField(typed))
+	return c
+}
+
+// fillComposer puts the fields of a form where they are shown.
+func fillComposer(c *views.Composer, form workflow.Form, typed map[string]string, away map[string]map[string]bool) {
+	c.NoPrompt = true
 	width, hasWidth := form.Field("width")
 	height, hasHeight := form.Field("height")
 	for _, field := range form.Fields {
@@ -46,21 +54,30 @@ func (s *Server) composer(r *http.Request, form workflow.Form, typed map[string]
 		shown.Away = away[field.Name]
 		switch {
 		case field.Name == "prompt":
+			c.NoPrompt = false
+			if _, ok := typed["prompt"]; !ok {
+				c.Prompt.Value = formValue(field)
+			}
 			c.Prompt.Label = orText(field.Label, c.Prompt.Label) // its placeholder is help enough
 		case hasWidth && hasHeight && (field.Name == "width" || field.Name == "height"):
 			c.Size = append(c.Size, shown)
 		case field.Group == workflow.GroupMain && field.Name != "negativePrompt":
 			c.Main = append(c.Main, shown)
-		default:
+		case field.Group == workflow.GroupMore || field.Name == "negativePrompt":
 			c.More = append(c.More, shown)
+		default:
+			at := slices.IndexFunc(c.Groups, func(g views.FieldGroup) bool { return g.Title == field.Group })
+			if at < 0 {
+				at = len(c.Groups)
+				c.Groups = append(c.Groups, views.FieldGroup{Title: field.Group})
+			}
+			c.Groups[at].Fields = append(c.Groups[at].Fields, shown)
 		}
 	}
-	c.More = append(c.More, s.webhookField(typed))
 	if hasWidth && hasHeight {
 		c.Shapes = shapes(width, height)
 		c.Free = !checkShape(c.Shapes, typed, width, height)
 	}
-	return c
 }
 
 // webhookField asks for an address of this generation's own.
@@ -192,7 +209,11 @@ func checkShape(all []views.Shape, typed map[string]string, width, height workfl
 // complain puts problems at their fields; those about no control stand above the form.
 func complain(c *views.Composer, problems []studio.FieldError) {
 	fields := []*views.Field{&c.Prompt, &c.Images}
-	for _, group := range [][]views.Field{c.Size, c.Main, c.More} {
+	all := [][]views.Field{c.Size, c.Main, c.More}
+	for _, group := range c.Groups {
+		all = append(all, group.Fields)
+	}
+	for _, group := range all {
 		for i := range group {
 			fields = append(fields, &group[i])
 		}

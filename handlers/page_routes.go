@@ -47,6 +47,7 @@ func (s *Server) pageRoutes() {
 	s.calibrationRoutes()
 
 	s.queuePageRoutes()
+	s.workflowPageRoutes()
 	s.route("POST /generations", s.createGeneration)
 	s.route("POST /generations/{id}/cancel", s.cancelGeneration)
 	s.route("POST /generations/{id}/retry", s.retryGeneration)

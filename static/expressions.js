@@ -25,6 +25,9 @@ __action("get",evt,el.dataset.url); $['_top'] || window.scrollTo({top:0})
     ["el,$,__action,evt,evt|__action(\"post\",evt,el.action,{contentType:'form'})", function (el,$,__action,evt,evt) {
 __action("post",evt,el.action,{contentType:'form'})
     }],
+    ["el,$,__action,evt,evt|__action(\"post\",evt,el.dataset.preview,{contentType:'form'})", function (el,$,__action,evt,evt) {
+__action("post",evt,el.dataset.preview,{contentType:'form'})
+    }],
     ["el,$,__action,evt,evt|document.cookie='easel_more='+(el.open?'1':'0')+'; path='+el.dataset.path+'; max-age=31536000; samesite=lax'", function (el,$,__action,evt,evt) {
 document.cookie='easel_more='+(el.open?'1':'0')+'; path='+el.dataset.path+'; max-age=31536000; samesite=lax'
     }],

@@ -63,17 +63,29 @@ func (f *forms) of(w *workflow.Workflow) workflow.Form {
 	if form, ok := f.made[w]; ok {
 		return form
 	}
-	// The oldest server's choices come first, whenever the form is made.
-	infos := make([]*workflow.ObjectInfo, 0, len(f.infos))
-	for _, server := range slices.SortedFunc(maps.Keys(f.infos), byAge) {
-		infos = append(infos, f.infos[server])
-	}
-	form := w.Form(infos...)
+	form := w.Form(f.byAge()...)
 	if len(f.made) >= maxMade {
 		clear(f.made)
 	}
 	f.made[w] = form
 	return form
+}
+
+// byAge are the classes of all servers, the oldest server's first: its choices come first, whenever a form is made. mu
+// is held.
+func (f *forms) byAge() []*workflow.ObjectInfo {
+	infos := make([]*workflow.ObjectInfo, 0, len(f.infos))
+	for _, server := range slices.SortedFunc(maps.Keys(f.infos), byAge) {
+		infos = append(infos, f.infos[server])
+	}
+	return infos
+}
+
+// all are the classes of all servers, the oldest server's first.
+func (f *forms) all() []*workflow.ObjectInfo {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.byAge()
 }
 
 // maxMade bounds how many forms are kept.
@@ -152,6 +164,46 @@ func (s *Studio) Forms(ctx context.Context) ([]workflow.Form, error) {
 		}
 	}
 	return made, nil
+}
+
+// WorkflowsMissing says in words, by id, what keeps every server from running a workflow; those that one can run, or
+// that cannot be told yet, are left out. Errors: ErrUnavailable.
+func (s *Studio) WorkflowsMissing(ctx context.Context) (map[string]string, error) {
+	missing := make(map[string]string)
+	for some := range slices.Chunk(s.library.list(), formsAtOnce) {
+		refs := make([]workflowRef, len(some))
+		for i := range some {
+			refs[i] = workflowRef{some[i].ID, some[i].Version}
+		}
+		found, err := s.library.findAll(ctx, s.library.queries, refs)
+		if err != nil {
+			return nil, err
+		}
+		for _, ref := range refs {
+			if w := found[ref]; w != nil {
+				if said := s.forms.missing(needsOf(asOffered(w, s.forms.of(w)))); said != "" {
+					missing[ref.id] = said + "."
+				}
+			}
+		}
+	}
+	return missing, nil
+}
+
+// asOffered is the graph that is sent when nothing in the form is touched: a model that no server has is another one
+// then.
+func asOffered(w *workflow.Workflow, form workflow.Form) workflow.Graph {
+	values := make(workflow.Values)
+	for _, field := range form.Fields {
+		if field.Kind == workflow.Choice && field.Default != nil {
+			values[field.Name] = field.Default
+		}
+	}
+	graph, err := w.Apply(values)
+	if err != nil {
+		return w.Graph // its own values do for what is wanted here
+	}
+	return graph
 }
 
 // formsAtOnce is how many graphs are read by one statement.

@@ -88,7 +88,7 @@ type keptVersion struct {
 }
 
 const (
-	maxWorkflows = 1000     // that are kept beside those that come with Easel
+	maxWorkflows = 500      // that are kept beside those that come with Easel
 	keptBytes    = 32 << 20 // of graphs as they are stored; in memory they are a few times that
 )
 

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -23,7 +24,6 @@ const (
 	MaxWorkflowBytes = 16 << 20 // of the file that is brought; a backup holds a row in memory, twice as large
 	MaxWorkflowRunes = 200      // of a title
 	maxDescription   = 2000     // runes
-	maxFields        = 300
 	maxLabelRunes    = 100
 	maxHelpRunes     = 500
 	maxFieldsBytes   = 1 << 20 // of all fields of a workflow as JSON
@@ -48,13 +48,16 @@ type Workflow struct {
 	Fields        []workflow.Field   // in the order of the form
 	Spare         []workflow.Field   // found in the graph, and not in the form
 	Form          workflow.Form      // as the present servers allow
-	Problems      []workflow.Problem // that were found when it was brought, and none of the servers'
+	SpareForm     workflow.Form      // of Spare alone
+	Read          []workflow.Problem // what there was to say when it was read
+	Problems      []workflow.Problem // what keeps it from running on any server
+	Notes         []workflow.Problem // what the form chooses in place of what no server has
 	Servers       []WorkflowServer   // whether each can run it, by name
 }
 
 // Runnable reports whether some server can run it, as far as is known.
 func (w *Workflow) Runnable() bool {
-	return w.Graph != nil && slices.ContainsFunc(w.Servers, func(s WorkflowServer) bool { return s.Known && len(s.Problems) == 0 })
+	return slices.ContainsFunc(w.Servers, func(s WorkflowServer) bool { return s.Runs })
 }
 
 // WorkflowServer says whether a server can run a workflow.
@@ -62,7 +65,8 @@ type WorkflowServer struct {
 	ID       uuid.UUID
 	Name     string
 	Known    bool // otherwise it has not said what it has
-	Problems []workflow.Problem
+	Runs     bool
+	Problems []workflow.Problem // beside those of the workflow
 }
 
 // WorkflowFile is what a person brings.
@@ -175,7 +179,12 @@ func cleanName(name string) string {
 // stem is a file's name as a title.
 func stem(name string) string {
 	name, _, _ = strings.Cut(name, ".")
-	return strings.TrimSpace(strings.ReplaceAll(name, "_", " "))
+	name = strings.TrimSpace(strings.NewReplacer("_", " ", "-", " ").Replace(name))
+	if name == "" {
+		return ""
+	}
+	first, size := utf8.DecodeRuneInString(name)
+	return string(unicode.ToUpper(first)) + name[size:]
 }
 
 // firstTitle is the first of them that can be one.
@@ -272,7 +281,7 @@ func (s *Studio) Workflow(ctx context.Context, id string) (*Workflow, error) {
 		},
 		Filename: row.Filename, Container: row.Container, OriginalBytes: int(row.OriginalBytes),
 	}
-	if err := json.Unmarshal(row.Problems, &w.Problems); err != nil {
+	if err := json.Unmarshal(row.Problems, &w.Read); err != nil {
 		return nil, fmt.Errorf("read the problems of workflow %s: %w", id, err)
 	}
 	if !w.HasGraph {
@@ -287,9 +296,9 @@ func (s *Studio) Workflow(ctx context.Context, id string) (*Workflow, error) {
 	return w, nil
 }
 
-// EditWorkflow changes what people see and fill in. What was asked for before stays as it was.
+// PreviewWorkflow is a workflow as EditWorkflow would leave it; nothing is stored.
 // Errors: *InvalidError, ErrNoWorkflow, ErrWorkflowBuiltIn, ErrWorkflowChanged, ErrUnavailable.
-func (s *Studio) EditWorkflow(ctx context.Context, id string, e WorkflowEdit) (*Workflow, error) {
+func (s *Studio) PreviewWorkflow(ctx context.Context, id string, e WorkflowEdit) (*Workflow, error) {
 	w, err := s.Workflow(ctx, id)
 	switch {
 	case err != nil:
@@ -300,6 +309,26 @@ func (s *Studio) EditWorkflow(ctx context.Context, id string, e WorkflowEdit) (*
 		return nil, ErrWorkflowChanged
 	}
 	if err := e.onto(w); err != nil {
+		return nil, err
+	}
+	if w.Graph == nil {
+		return w, nil
+	}
+	made, err := workflow.New(w.ID, w.Title, w.Description, w.Graph, w.Fields)
+	if err != nil {
+		return nil, fmt.Errorf("put the form of workflow %s together: %w", id, err)
+	}
+	infos := s.forms.all()
+	w.Form = made.Form(infos...)
+	w.spare(infos)
+	return w, nil
+}
+
+// EditWorkflow changes what people see and fill in. What was asked for before stays as it was.
+// Errors: those of PreviewWorkflow.
+func (s *Studio) EditWorkflow(ctx context.Context, id string, e WorkflowEdit) (*Workflow, error) {
+	w, err := s.PreviewWorkflow(ctx, id, e)
+	if err != nil {
 		return nil, err
 	}
 	fields, err := json.Marshal(w.Fields)

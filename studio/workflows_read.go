@@ -48,7 +48,7 @@ func (s *Studio) readWorkflow(ctx context.Context, data []byte) (*reading, error
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	r, own, err := readOwn(data)
+	r, own, err := s.readOwn(data)
 	if err != nil || own {
 		return r, err
 	}
@@ -56,10 +56,12 @@ func (s *Studio) readWorkflow(ctx context.Context, data []byte) (*reading, error
 	if err != nil {
 		return nil, badFile(err)
 	}
-	return &reading{container: containerJSON, graph: graph}, nil
+	return &reading{
+		container: containerJSON, graph: graph, fields: workflow.Discover(graph, s.forms.all(), workflow.Hints{}),
+	}, nil
 }
 
-// ownFile is a workflow as we write it: a graph in API format with its fields.
+// ownFile is a workflow as the API takes it: a graph in API format, and its fields. Without fields they are found.
 type ownFile struct {
 	Title       string           `json:"title"`
 	Description string           `json:"description"`
@@ -68,7 +70,7 @@ type ownFile struct {
 }
 
 // readOwn reads a file of our own; own is false for any other.
-func readOwn(data []byte) (r *reading, own bool, err error) {
+func (s *Studio) readOwn(data []byte) (r *reading, own bool, err error) {
 	if !bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) {
 		return nil, false, nil
 	}
@@ -89,6 +91,9 @@ func readOwn(data []byte) (r *reading, own bool, err error) {
 	graph, err := workflow.ParseGraph(file.Graph)
 	if err != nil {
 		return nil, false, badFile(err)
+	}
+	if file.Fields == nil {
+		file.Fields = workflow.Discover(graph, s.forms.all(), workflow.Hints{})
 	}
 	w := &Workflow{Graph: graph}
 	if complaints := checkFields(w, file.Fields); len(complaints) > 0 {
@@ -131,8 +136,8 @@ func checkFields(w *Workflow, fields []workflow.Field) (complaints []FieldError)
 		}
 		complaints = append(complaints, FieldError{Field: at, Message: message})
 	}
-	if len(fields) > maxFields {
-		return []FieldError{{Field: "fields", Message: fmt.Sprintf("A form may have at most %d fields.", maxFields)}}
+	if len(fields) > workflow.MaxFields {
+		return []FieldError{{Field: "fields", Message: fmt.Sprintf("A form may have at most %d fields.", workflow.MaxFields)}}
 	}
 	for i := range fields {
 		f := &fields[i]
@@ -175,18 +180,69 @@ func lastOf(err error) string {
 	return err.Error()
 }
 
-// examine tells whether the servers can run w.
+// examine tells what else could be in the form of w, and whether the servers can run it.
 func (s *Studio) examine(w *Workflow) {
-	needs := needsOf(w.Graph)
-	for _, server := range s.Overview().Servers {
-		info := s.forms.info(server.ID)
-		said := WorkflowServer{ID: server.ID, Name: server.Name, Known: info != nil}
-		for _, need := range lacking(needs, info) {
-			said.Problems = append(said.Problems, workflow.Problem{Code: workflow.CodeUnknownNode, Message: sayMissing(need)})
-		}
-		w.Servers = append(w.Servers, said)
+	w.spare(s.forms.all())
+	w.notes()
+	graph := w.Graph
+	if made, err := workflow.New(w.ID, w.Title, "", w.Graph, w.Fields); err == nil { // it was made of these before
+		graph = asOffered(made, w.Form)
 	}
-	slices.SortFunc(w.Servers, func(a, b WorkflowServer) int { return strings.Compare(a.Name, b.Name) })
+	servers := slices.Clone(s.Overview().Servers)
+	slices.SortFunc(servers, func(a, b Server) int { return strings.Compare(a.Name, b.Name) })
+	named := make([]workflow.Named, len(servers))
+	for i := range servers {
+		named[i] = workflow.Named{Name: servers[i].Name, Info: s.forms.info(servers[i].ID)}
+	}
+	found := workflow.Diagnose(graph, named)
+	w.Problems = found.Problems
+	for i, server := range found.Servers {
+		w.Servers = append(w.Servers, WorkflowServer{
+			ID: servers[i].ID, Name: server.Name, Known: server.Known, Runs: server.Runs, Problems: server.Problems,
+		})
+	}
+}
+
+// notes says what is chosen where the graph's own choice is on no server.
+func (w *Workflow) notes() {
+	w.Notes = nil
+	for _, f := range w.Fields {
+		var own string
+		form, ok := w.Form.Field(f.Name)
+		if f.Kind != workflow.Choice || !ok || len(form.Choices) == 0 || json.Unmarshal(f.Default, &own) != nil || own == "" {
+			continue
+		}
+		if chosen, _ := form.Default.(string); chosen != own {
+			w.Notes = append(w.Notes, workflow.Problem{
+				Node: f.Targets[0].Node, Title: w.Graph[f.Targets[0].Node].Title(), Class: w.Graph[f.Targets[0].Node].ClassType,
+				Input: f.Targets[0].Input, Code: workflow.CodeUnknownValue,
+				Message: fmt.Sprintf("%s: no server has %s; the form offers %s instead.", f.Label, own, chosen),
+			})
+		}
+	}
+}
+
+// spare finds what the graph has beside the fields of the form: first what would be found in it by itself.
+func (w *Workflow) spare(infos []*workflow.ObjectInfo) {
+	w.Spare = nil
+	names, places := map[string]bool{}, map[workflow.Target]bool{}
+	taken := slices.Clone(w.Fields)
+	for _, f := range w.Fields {
+		names[f.Name] = true
+		for _, t := range f.Targets {
+			places[t] = true
+		}
+	}
+	for _, f := range workflow.Discover(w.Graph, infos, workflow.Hints{}) {
+		if names[f.Name] || slices.ContainsFunc(f.Targets, func(t workflow.Target) bool { return places[t] }) {
+			continue
+		}
+		w.Spare, taken = append(w.Spare, f), append(taken, f)
+	}
+	w.Spare = append(w.Spare, workflow.Rest(w.Graph, infos, taken)...)
+	if made, err := workflow.New(w.ID, w.Title, "", w.Graph, w.Spare); err == nil { // what was found fits its graph
+		w.SpareForm = made.Form(infos...)
+	}
 }
 
 // exportUI is the editor's graph in what was brought.

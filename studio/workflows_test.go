@@ -159,7 +159,7 @@ func TestWorkflowRefused(t *testing.T) {
 		t.Errorf("%d workflows were stored", n)
 	}
 	brought := w.bring([]byte(`{"1": {"class_type": "FaceDetailer", "inputs": {"text": "a", "steps": 3}}}`), "my_graph.api.json")
-	if brought.ID != "my-graph" || brought.Title != "my graph" || brought.Filename != "my_graph.api.json" || brought.Runnable() {
+	if brought.ID != "my-graph" || brought.Title != "My graph" || brought.Filename != "my_graph.api.json" || brought.Runnable() {
 		t.Errorf("brought as %+v", brought.WorkflowHead)
 	}
 	target := []workflow.Target{{Node: "1", Input: "steps"}}

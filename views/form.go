@@ -1,6 +1,7 @@
 package views
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/a-h/templ"
@@ -10,19 +11,28 @@ import (
 // problems are reported under: prompt, totalImages, settings.steps.
 type Composer struct {
 	Workflow    string
-	Workflows   []WorkflowLink // empty where there is only one
+	Title       string         // of the workflow
+	Workflows   []WorkflowLink // all that can be asked for
 	Nonce       string         // joins double posts of the same form
 	RetryOf     string         // id of the failed or cancelled generation that is tried again; empty: none
 	Prompt      Field
+	NoPrompt    bool    // the workflow takes none
 	Shapes      []Shape // empty where the workflow has no width and height
 	Free        bool    // width and height are given by hand
 	Size        []Field // width and height
 	Images      Field
 	Main        []Field
+	Groups      []FieldGroup // under headings of their own
 	More        []Field
 	MoreOpen    bool   // as it was left
 	Problem     string // about the whole; empty: none
 	PromptRunes int    // how long a prompt may be
+}
+
+// FieldGroup are fields that belong together.
+type FieldGroup struct {
+	Title  string
+	Fields []Field
 }
 
 // WorkflowLink leads to the form of another workflow.
@@ -97,7 +107,8 @@ func (f Field) invalid() string { return strconv.FormatBool(f.Error != "") }
 // HasErrors reports whether anything in the form is complained about.
 func (c Composer) HasErrors() bool {
 	return c.Problem != "" || c.Prompt.Error != "" || c.Images.Error != "" ||
-		anyError(c.Size) || anyError(c.Main) || anyError(c.More)
+		anyError(c.Size) || anyError(c.Main) || anyError(c.More) ||
+		slices.ContainsFunc(c.Groups, func(g FieldGroup) bool { return anyError(g.Fields) })
 }
 
 func anyError(fields []Field) bool {
