@@ -241,10 +241,8 @@ func (q *Queries) WorkflowSourceInsert(ctx context.Context, arg WorkflowSourceIn
 const workflowSourceRead = `-- name: WorkflowSourceRead :one
 INSERT INTO workflow_sources (workflow_id, filename, container, original, graph, problems)
 SELECT s.workflow_id, s.filename, s.container, s.original, $1, $2
-FROM workflows w
-JOIN workflow_versions v ON v.workflow_id = w.id AND v.version = w.version
-JOIN workflow_sources s ON s.id = v.source_id
-WHERE w.id = $3
+FROM workflow_versions v JOIN workflow_sources s ON s.id = v.source_id
+WHERE v.workflow_id = $3 AND v.version = $4
 RETURNING id
 `
 
@@ -252,11 +250,17 @@ type WorkflowSourceReadParams struct {
 	Graph    []byte
 	Problems []byte
 	ID       string
+	Before   int32
 }
 
-// WorkflowSourceRead is WorkflowSourceInsert for the file of the present version, read anew.
+// WorkflowSourceRead is WorkflowSourceInsert for the file of an earlier version, read anew.
 func (q *Queries) WorkflowSourceRead(ctx context.Context, arg WorkflowSourceReadParams) (uuid.UUID, error) {
-	row := q.db.QueryRow(ctx, workflowSourceRead, arg.Graph, arg.Problems, arg.ID)
+	row := q.db.QueryRow(ctx, workflowSourceRead,
+		arg.Graph,
+		arg.Problems,
+		arg.ID,
+		arg.Before,
+	)
 	var id uuid.UUID
 	err := row.Scan(&id)
 	return id, err

@@ -284,7 +284,7 @@ func (s *Server) apiDeleteWorkflow(w http.ResponseWriter, r *http.Request) error
 
 // containerTypes are the media types of what is given out.
 var containerTypes = map[string]string{
-	"json": "application/json", "png": "image/png", "webp": "image/webp", "jpeg": "image/jpeg",
+	"json": "application/json", "text": "text/plain; charset=utf-8", "png": "image/png", "webp": "image/webp", "jpeg": "image/jpeg",
 }
 
 // exportWorkflow gives a workflow out as a file: ?format=api, ui or original.

@@ -18,6 +18,7 @@ type fakeWorkflows struct {
 	brought []studio.WorkflowFile
 	edits   []studio.WorkflowEdit
 	kept    *studio.Workflow // the only one; nil: none
+	reread  int              // how often one was read again
 }
 
 // broughtAt is when.
@@ -112,6 +113,13 @@ func (f *fakeStudio) PreviewWorkflow(ctx context.Context, id string, e studio.Wo
 
 func (f *fakeStudio) WorkflowsMissing(context.Context) (map[string]string, error) {
 	return map[string]string{"portrait": "No server has the node “FaceDetailer”."}, nil
+}
+
+func (f *fakeStudio) RereadWorkflow(ctx context.Context, id string) (*studio.Workflow, error) {
+	f.mu.Lock()
+	f.workflows.reread++
+	f.mu.Unlock()
+	return f.Workflow(ctx, id)
 }
 
 func (f *fakeStudio) DeleteWorkflow(_ context.Context, id string) error {

@@ -107,6 +107,12 @@ func (s *Server) renderWorkflow(w http.ResponseWriter, r *http.Request, status i
 		view.Exports = append(view.Exports, views.WorkflowExport{Label: "API format", URL: s.paths.WorkflowExport(found.ID, studio.ExportAPI)})
 	}
 	if !found.BuiltIn() {
+		switch _, err := s.studio.ExportWorkflow(r.Context(), found.ID, studio.ExportUI); {
+		case err == nil:
+			view.Exports = append(view.Exports, views.WorkflowExport{Label: "Editor's format", URL: s.paths.WorkflowExport(found.ID, studio.ExportUI)})
+		case !errors.Is(err, studio.ErrNotExportable):
+			return err
+		}
 		view.Exports = append(view.Exports, views.WorkflowExport{Label: "As it was brought", URL: s.paths.WorkflowExport(found.ID, studio.ExportOriginal)})
 		view.Source = "Brought as " + orText(found.Filename, "text") + ", " + views.Bytes(int64(found.OriginalBytes))
 	}
@@ -385,6 +391,13 @@ func (s *Server) changeWorkflow(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		http.Redirect(w, r, s.paths.Workflows()+"?removed="+url.QueryEscape(found.Title), http.StatusSeeOther)
+		return nil
+	}
+	if do == "reread" {
+		if _, err := s.studio.RereadWorkflow(r.Context(), found.ID); err != nil {
+			return err
+		}
+		http.Redirect(w, r, s.paths.Workflow(found.ID), http.StatusSeeOther)
 		return nil
 	}
 	edits, typed := readEdit(found, values)

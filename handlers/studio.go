@@ -24,13 +24,14 @@ type Studio interface {
 
 	// WorkflowsMissing says in words, by id, what keeps every server from running a workflow.
 	WorkflowsMissing(ctx context.Context) (map[string]string, error)
-	// Workflow is one with all that its owner sees, PreviewWorkflow as an edit would leave it; ImportWorkflow keeps a file as another, EditWorkflow and
-	// DeleteWorkflow change or remove what was brought, ExportWorkflow gives it out. Errors: *studio.InvalidError,
-	// studio.ErrNoWorkflow, ErrWorkflowBuiltIn, ErrWorkflowChanged, ErrTooManyWorkflows, ErrNotExportable, ErrUnavailable.
+	// Workflow is one with all that its owner sees, PreviewWorkflow as an edit would leave it; ImportWorkflow keeps a file
+	// as another, EditWorkflow, RereadWorkflow and DeleteWorkflow change or remove what was brought, ExportWorkflow gives
+	// it out. Errors: *studio.InvalidError, studio.ErrNoWorkflow, ErrWorkflowBuiltIn, ErrWorkflowChanged, ErrTooManyWorkflows, ErrNotExportable, ErrUnavailable.
 	Workflow(ctx context.Context, id string) (*studio.Workflow, error)
 	PreviewWorkflow(ctx context.Context, id string, e studio.WorkflowEdit) (*studio.Workflow, error)
 	ImportWorkflow(ctx context.Context, f studio.WorkflowFile) (*studio.Workflow, error)
 	EditWorkflow(ctx context.Context, id string, e studio.WorkflowEdit) (*studio.Workflow, error)
+	RereadWorkflow(ctx context.Context, id string) (*studio.Workflow, error)
 	DeleteWorkflow(ctx context.Context, id string) error
 	ExportWorkflow(ctx context.Context, id, format string) (*studio.WorkflowExport, error)
 

@@ -49,14 +49,12 @@ INSERT INTO workflow_sources (workflow_id, filename, container, original, graph,
 VALUES (@workflow_id, @filename, @container, @original, @graph, @problems)
 RETURNING id;
 
--- WorkflowSourceRead is WorkflowSourceInsert for the file of the present version, read anew.
+-- WorkflowSourceRead is WorkflowSourceInsert for the file of an earlier version, read anew.
 -- name: WorkflowSourceRead :one
 INSERT INTO workflow_sources (workflow_id, filename, container, original, graph, problems)
 SELECT s.workflow_id, s.filename, s.container, s.original, @graph, @problems
-FROM workflows w
-JOIN workflow_versions v ON v.workflow_id = w.id AND v.version = w.version
-JOIN workflow_sources s ON s.id = v.source_id
-WHERE w.id = @id
+FROM workflow_versions v JOIN workflow_sources s ON s.id = v.source_id
+WHERE v.workflow_id = @id AND v.version = @before
 RETURNING id;
 
 -- WorkflowVersionInsert stores a version.

@@ -42,7 +42,7 @@ type Workflow struct {
 	WorkflowHead
 
 	Filename      string             // of what was brought; empty: it had none
-	Container     string             // of what was brought: json, png, webp, jpeg; empty: it comes with Easel
+	Container     string             // of what was brought: json, text, png, webp, jpeg; empty: it comes with Easel
 	OriginalBytes int                // size of what was brought
 	Graph         workflow.Graph     // nil: what was brought could not be converted yet
 	Fields        []workflow.Field   // in the order of the form
@@ -407,6 +407,48 @@ func (e *WorkflowEdit) onto(w *Workflow) error {
 	return nil
 }
 
+// RereadWorkflow reads the file that was brought again, with what the servers have now. The fields that still fit stay as
+// they are, and what is found besides follows them.
+// Errors: *InvalidError, ErrNoWorkflow, ErrWorkflowBuiltIn, ErrWorkflowChanged, ErrUnavailable.
+func (s *Studio) RereadWorkflow(ctx context.Context, id string) (*Workflow, error) {
+	w, err := s.Workflow(ctx, id)
+	switch {
+	case err != nil:
+		return nil, err
+	case w.BuiltIn():
+		return nil, ErrWorkflowBuiltIn
+	}
+	file, err := s.ExportWorkflow(ctx, id, ExportOriginal)
+	if err != nil {
+		return nil, err
+	}
+	read, err := s.readWorkflow(ctx, file.Data)
+	if err != nil {
+		return nil, err
+	}
+	read.keep(w.Fields)
+	columns, err := read.columns()
+	if err != nil {
+		return nil, err
+	}
+	err = s.replaceVersion(ctx, w, func(q *db.Queries) error {
+		source, err := q.WorkflowSourceRead(ctx, db.WorkflowSourceReadParams{
+			ID: w.ID, Before: int32(w.Version), Graph: columns.graph, Problems: columns.problems, //nolint:gosec // it came out of such a column
+		})
+		if err != nil {
+			return err
+		}
+		return q.WorkflowVersionInsert(ctx, db.WorkflowVersionInsertParams{
+			WorkflowID: w.ID, Version: int32(w.Version) + 1, SourceID: source, Fields: columns.fields, //nolint:gosec // as above
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.logger.InfoContext(ctx, "workflow read again", "workflow", id, "version", w.Version+1)
+	return s.Workflow(ctx, id)
+}
+
 // DeleteWorkflow takes a workflow out of the list. What was made with it stays as it is, can be looked at and made
 // again by its graph; without any it is gone for good. Errors: ErrNoWorkflow, ErrWorkflowBuiltIn, ErrUnavailable.
 func (s *Studio) DeleteWorkflow(ctx context.Context, id string) error {
@@ -471,7 +513,7 @@ func (s *Studio) ExportWorkflow(ctx context.Context, id, format string) (*Workfl
 	case format == ExportOriginal:
 		name := row.Filename
 		if name == "" {
-			name = id + "." + row.Container
+			name = id + "." + strings.Replace(row.Container, "text", "txt", 1)
 		}
 		return &WorkflowExport{Name: name, Container: row.Container, Data: row.Original}, nil
 	}
@@ -481,7 +523,7 @@ func (s *Studio) ExportWorkflow(ctx context.Context, id, format string) (*Workfl
 // WorkflowExport is a file that is given out.
 type WorkflowExport struct {
 	Name      string
-	Container string // json, png, webp, jpeg
+	Container string // json, text, png, webp, jpeg
 	Data      []byte
 	Time      time.Time // of the last change; zero: not told
 }

@@ -43,25 +43,118 @@ func (r *reading) columns() (c struct{ graph, fields, problems []byte }, err err
 	return c, nil
 }
 
+// keep puts the fields that a form had before those that were found, where they still fit.
+func (r *reading) keep(fields []workflow.Field) {
+	var kept []workflow.Field
+	names, places := map[string]bool{}, map[workflow.Target]bool{}
+	for i := range fields {
+		if _, err := workflow.New("x", "x", "", r.graph, fields[i:i+1]); err != nil {
+			continue
+		}
+		kept = append(kept, fields[i])
+		names[fields[i].Name] = true
+		for _, t := range fields[i].Targets {
+			places[t] = true
+		}
+	}
+	for _, f := range r.fields {
+		if !names[f.Name] && !slices.ContainsFunc(f.Targets, func(t workflow.Target) bool { return places[t] }) {
+			kept = append(kept, f)
+		}
+	}
+	r.fields = kept[:min(len(kept), workflow.MaxFields)]
+}
+
 // readWorkflow makes what it can of a file.
 func (s *Studio) readWorkflow(ctx context.Context, data []byte) (*reading, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	r, own, err := s.readOwn(data)
-	if err != nil || own {
+	if r, own, err := s.readOwn(data); err != nil || own {
 		return r, err
 	}
-	graph, err := workflow.ParseGraph(data)
+	return s.readForeign(data)
+}
+
+// readForeign reads what other programs write.
+func (s *Studio) readForeign(data []byte) (*reading, error) {
+	file, err := workflow.ReadFile(data)
 	if err != nil {
 		return nil, badFile(err)
 	}
-	return &reading{
-		container: containerJSON, graph: graph, fields: workflow.Discover(graph, s.forms.all(), workflow.Hints{}),
-	}, nil
+	r := &reading{container: file.Container, graph: file.API}
+	infos := s.forms.all()
+	var hints workflow.Hints
+	switch {
+	case file.UI != nil:
+		converted, err := convert(file.UI, infos)
+		switch {
+		case err == nil:
+			r.title, hints = converted.Title, workflow.Hints{Groups: converted.Groups, Order: converted.Order}
+			if r.graph == nil { // what was run is exact, and needs no conversion
+				r.graph, r.problems = converted.Graph, converted.Problems
+			}
+		case r.graph != nil: // it says no more than where things lie
+		case len(infos) == 0:
+			r.problems = []workflow.Problem{{Code: codeUnconverted, Message: "No server has told its nodes yet: the values in this file cannot be told apart without."}}
+			return r, nil
+		default:
+			return nil, badFile(err)
+		}
+	case file.API == nil && file.Parameters != nil:
+		s.takeParameters(r, file.Parameters)
+		return r, nil
+	}
+	r.fields = workflow.Discover(r.graph, infos, hints)
+	return r, nil
 }
 
-// ownFile is a workflow as the API takes it: a graph in API format, and its fields. Without fields they are found.
+// Codes of problems that a reading has, beside those of package workflow.
+const (
+	codeUnconverted = "unconverted" // no server was there to convert it with
+	codeParameters  = "parameters"  // something that another program wrote could not be taken over
+)
+
+// convert converts a graph of the editor with the server that knows most of it.
+func convert(ui []byte, infos []*workflow.ObjectInfo) (best *workflow.Converted, err error) {
+	err = workflow.ErrNoWorkflow
+	for _, info := range infos {
+		converted, failed := workflow.Convert(ui, info)
+		switch {
+		case failed != nil:
+			err = failed
+		case best == nil || len(converted.Problems) < len(best.Problems):
+			best = converted
+		}
+	}
+	if best != nil {
+		return best, nil
+	}
+	return nil, err
+}
+
+// takeParameters makes the built-in workflow of what another program wrote, with its values as defaults.
+func (s *Studio) takeParameters(r *reading, p *workflow.Parameters) {
+	base, _ := workflow.Builtin(workflow.TextToImage)
+	form := s.forms.of(base)
+	raw, warnings := p.Values(form)
+	values, problems := form.Parse(raw)
+	for _, problem := range problems {
+		warnings = append(warnings, problem.Message)
+	}
+	r.graph, r.fields = base.Graph, slices.Clone(base.Fields)
+	for i := range r.fields {
+		f := &r.fields[i]
+		if value, ok := values[f.Name]; ok && f.Kind != workflow.Seed {
+			f.Default, _ = json.Marshal(value) // text or a number: it cannot fail
+		}
+	}
+	for _, warning := range warnings {
+		r.problems = append(r.problems, workflow.Problem{Code: codeParameters, Message: warning})
+	}
+}
+
+// ownFile is a workflow as the API takes it: a graph in either format, and its fields. Without fields they are found.
 type ownFile struct {
 	Title       string           `json:"title"`
 	Description string           `json:"description"`
@@ -71,15 +164,12 @@ type ownFile struct {
 
 // readOwn reads a file of our own; own is false for any other.
 func (s *Studio) readOwn(data []byte) (r *reading, own bool, err error) {
-	if !bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) {
+	if !bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) || workflow.CheckJSON(data, workflow.MaxGraphDepth+2) != nil {
 		return nil, false, nil
 	}
-	if err := workflow.CheckJSON(data, workflow.MaxGraphDepth+2); err != nil {
-		return nil, false, badFile(err)
-	}
 	var top map[string]json.RawMessage
-	if err := json.Unmarshal(data, &top); err != nil {
-		return nil, false, badFile(err)
+	if json.Unmarshal(data, &top) != nil {
+		return nil, false, nil
 	}
 	if raw, ok := top["graph"]; !ok || isNode(raw) {
 		return nil, false, nil
@@ -88,23 +178,23 @@ func (s *Studio) readOwn(data []byte) (r *reading, own bool, err error) {
 	if err := json.Unmarshal(data, &file); err != nil {
 		return nil, false, badFile(err)
 	}
-	graph, err := workflow.ParseGraph(file.Graph)
-	if err != nil {
-		return nil, false, badFile(err)
+	if r, err = s.readForeign(file.Graph); err != nil {
+		return nil, false, err
 	}
-	if file.Fields == nil {
-		file.Fields = workflow.Discover(graph, s.forms.all(), workflow.Hints{})
-	}
-	w := &Workflow{Graph: graph}
-	if complaints := checkFields(w, file.Fields); len(complaints) > 0 {
-		return nil, false, &InvalidError{Fields: complaints}
+	if file.Fields != nil {
+		if complaints := checkFields(&Workflow{Graph: r.graph}, file.Fields); len(complaints) > 0 {
+			return nil, false, &InvalidError{Fields: complaints}
+		}
+		r.fields = file.Fields
 	}
 	if complaint := workflow.CheckText("The description", file.Description, false, maxDescription); complaint != "" {
 		return nil, false, &InvalidError{Fields: []FieldError{{Field: "description", Message: complaint}}}
 	}
-	return &reading{
-		container: containerJSON, title: file.Title, description: file.Description, graph: graph, fields: file.Fields,
-	}, true, nil
+	r.description = file.Description
+	if file.Title != "" {
+		r.title = file.Title
+	}
+	return r, true, nil
 }
 
 // isNode reports whether a member of a JSON object is a node of a graph in API format: then "graph" is a node's id.
@@ -117,11 +207,7 @@ func isNode(raw json.RawMessage) bool {
 
 // badFile says in words why nothing can be made of a file.
 func badFile(err error) error {
-	message := "This is no workflow that can be read: " + err.Error() + "."
-	if at, ok := errors.AsType[*workflow.GraphError](err); ok && at.Node != "" {
-		message = "This workflow cannot be read: " + at.Error() + "."
-	}
-	return &InvalidError{Fields: []FieldError{{Field: "file", Message: message}}}
+	return &InvalidError{Fields: []FieldError{{Field: "file", Message: "This file cannot be taken: " + err.Error() + "."}}}
 }
 
 // fieldName is what the fields of a form may be called: they are the names of settings.
@@ -247,8 +333,9 @@ func (w *Workflow) spare(infos []*workflow.ObjectInfo) {
 
 // exportUI is the editor's graph in what was brought.
 func exportUI(id string, original []byte) (*WorkflowExport, error) {
-	if _, err := workflow.ParseGraph(original); errors.Is(err, workflow.ErrUIFormat) {
-		return &WorkflowExport{Name: id + ".json", Container: containerJSON, Data: original}, nil
+	file, err := workflow.ReadFile(original)
+	if err != nil || file.UI == nil {
+		return nil, ErrNotExportable
 	}
-	return nil, ErrNotExportable
+	return &WorkflowExport{Name: id + ".json", Container: containerJSON, Data: file.UI}, nil
 }

@@ -3,6 +3,8 @@ package studio_test
 import (
 	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -186,6 +188,81 @@ func TestWorkflowRefused(t *testing.T) {
 		file, err := w.studio.ExportWorkflow(t.Context(), brought.ID, format)
 		if want && (err != nil || len(file.Data) == 0) || !want && !errors.Is(err, studio.ErrNotExportable) {
 			t.Errorf("export as %s: %v", format, err)
+		}
+	}
+}
+
+// What other programs save is brought in each of its shapes, and what could not be converted is read again once a
+// server is there.
+func TestWorkflowShapes(t *testing.T) {
+	t.Parallel()
+	w := open(t, func(w *workshop, _ *simulator.Config) { w.unserved = true })
+	saved := []byte(`{"last_node_id": 2, "last_link_id": 1, "version": 0.4, "links": [[1, 1, 0, 2, 0, "IMAGE"]], "groups": [],
+		"nodes": [
+			{"id": 1, "type": "EmptyImage", "pos": [0, 0], "mode": 0, "inputs": [], "outputs": [{"name": "IMAGE", "type": "IMAGE", "links": [1]}], "widgets_values": [64, 96, 1, 0]},
+			{"id": 2, "type": "SaveImage", "pos": [300, 0], "mode": 0, "inputs": [{"name": "images", "type": "IMAGE", "link": 1}], "outputs": [], "widgets_values": ["plain"]}]}`)
+	early := w.bring(saved, "plain.json")
+	if early.HasGraph || early.Runnable() || len(early.Read) != 1 {
+		t.Errorf("without a server it is brought as %+v", early)
+	}
+	if _, err := w.studio.Form(t.Context(), early.ID); !errors.Is(err, studio.ErrNoWorkflow) {
+		t.Errorf("its form: %v", err)
+	}
+	if _, err := w.studio.AddServer(t.Context(), "late", w.comfy.URL()); err != nil {
+		t.Fatal(err)
+	}
+	w.awaitServer(studio.ServerUp)
+	var read *studio.Workflow
+	w.eventually("its classes are known", func() bool {
+		var err error
+		if read, err = w.studio.RereadWorkflow(t.Context(), early.ID); err != nil {
+			t.Fatal(err)
+		}
+		return read.HasGraph
+	})
+	if width, _ := read.Graph["1"].Int("width"); width != 64 || len(read.Fields) == 0 {
+		t.Errorf("read again it has %d fields, and a width of %d", len(read.Fields), width)
+	}
+	for format, want := range map[string]string{studio.ExportUI: `"last_node_id"`, studio.ExportOriginal: `"last_node_id"`, studio.ExportAPI: `"class_type"`} {
+		if file, err := w.studio.ExportWorkflow(t.Context(), early.ID, format); err != nil || !strings.Contains(string(file.Data), want) {
+			t.Errorf("export as %s: %v", format, err)
+		}
+	}
+
+	text := w.bring([]byte("a lighthouse\nNegative prompt: fog\nSteps: 3, Sampler: Euler, CFG scale: 5, Seed: 7, Size: 64x128"), "")
+	g := w.create(studio.Request{Prompt: "a lighthouse", Workflow: text.ID})
+	negative, _ := text.Form.Field("negativePrompt")
+	if steps, _ := g.Settings.Int("steps"); steps != 3 || g.Images[0].Height != 128 || negative.Default != "fog" {
+		t.Errorf("of parameters: %d steps, height %d, negative prompt %q", steps, g.Images[0].Height, negative.Default)
+	}
+	w.awaitStatus(g.ID, studio.Complete)
+
+	within, err := json.Marshal(map[string]any{"title": "Within", "graph": json.RawMessage(saved)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := w.bring(within, ""); got.Title != "Within" || !got.HasGraph {
+		t.Errorf("within an object it is brought as %+v", got.WorkflowHead)
+	}
+}
+
+// Ten graphs as people bring them: each gives a form.
+func TestStockWorkflows(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	w.awaitServer(studio.ServerUp)
+	files, err := filepath.Glob("../comfy/workflow/testdata/stock/*.json")
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%d graphs, %v", len(files), err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		brought := w.bring(data, filepath.Base(file))
+		if len(brought.Form.Fields) == 0 || !brought.HasGraph || !brought.Runnable() && len(brought.Problems) == 0 {
+			t.Errorf("%s gives %d fields, and %v to say", file, len(brought.Form.Fields), brought.Problems)
 		}
 	}
 }
