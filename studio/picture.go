@@ -79,7 +79,7 @@ func examine(ctx context.Context, r io.ReadSeeker, slots chan struct{}) (picture
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
 		return picture{}, fmt.Errorf("read picture: %w", err)
 	}
-	config, _, err := image.DecodeConfig(r)
+	config, _, err := image.DecodeConfig(still(r))
 	if err != nil {
 		return picture{}, fmt.Errorf("%w: %w", errBadPicture, err)
 	}
@@ -98,7 +98,7 @@ func examine(ctx context.Context, r io.ReadSeeker, slots chan struct{}) (picture
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
 		return picture{}, fmt.Errorf("read picture: %w", err)
 	}
-	decoded, err := decode(ctx, r)
+	decoded, err := decode(ctx, still(r))
 	if err != nil {
 		return picture{}, err
 	}
