@@ -159,7 +159,7 @@ func (s *Server) takesWork() bool {
 // remaining is how long a server still has with an image that is inside it. cold says that it will have to read models
 // for it if it has not begun; mu is held.
 func (h *hub) remaining(r *record, image *Image, cold bool, now time.Time) (amount, bool) {
-	if s, ok := h.snapshot(image.PromptID); ok {
+	if s, ok := h.snapshot(image.PromptID); ok && !s.StartedAt.IsZero() {
 		if o := h.outlook(r, image, &s, now); o.Known {
 			return o.left(), true
 		}

@@ -127,11 +127,11 @@ const (
 	longestMove  = time.Second
 )
 
-// eachInSight calls f for the records that are at work, that somebody looks at and of which something is foretold; mu
-// is held. For all others time does nothing.
+// eachInSight calls f for the records that somebody looks at and of which an end is foretold; mu is held. For all
+// others time does nothing.
 func (h *hub) eachInSight(f func(*record)) {
 	each := func(r *record) {
-		if r.generation.Status == Generating && r.state().Progress.Pace > 0 {
+		if !r.generation.Status.Ended() && r.state().Progress.ETAKnown {
 			f(r)
 		}
 	}
@@ -198,9 +198,11 @@ const (
 // placedAtOnce is how many of the queue have a new state with each move.
 const placedAtOnce = 500
 
-// showPlace sees that a record's state has its present place; mu is held.
+// showPlace sees that a record's state has its present place, and says how long it takes from now on: of what nobody
+// has looked at time went by unsaid. mu is held.
 func (h *hub) showPlace(r *record) {
-	if now := time.Now(); !r.placed.near(r.place, now) {
+	now := time.Now()
+	if !r.placed.near(r.place, now) || r.state().Progress.ETAKnown && now.Sub(r.looked) >= longestMove {
 		h.publish(r, now)
 	}
 }

@@ -75,6 +75,7 @@ type probe struct {
 const (
 	relayEvery   = 250 * time.Millisecond // between two messages about a prompt that is looked at elsewhere
 	relayFloor   = 2 * time.Second        // the same while nobody looks: so that its numbers go on from there after a take-over
+	relayQuiet   = 3 * time.Second        // the same while it does not move: what is left of it does
 	hereAgain    = 100 * time.Millisecond // between two messages about what is watched here
 	peerLife     = 3                      // presences that may be missed
 	publishWait  = 2 * time.Second

@@ -39,7 +39,9 @@ func (r *relay) sendProgress(ctx context.Context, now time.Time) (next time.Dura
 	}
 	var messages []message
 	batch, size := []relayed(nil), 0
-	for _, p := range r.hub.ours(due) {
+	ours := r.hub.ours(due)
+	r.ended(due, ours)
+	for _, p := range ours {
 		p.Progress.Preview = nil
 		p.shorten()
 		raw, err := json.Marshal(p)
@@ -79,12 +81,40 @@ func (r *relay) due(now time.Time) (prompts []string, next time.Duration) {
 		delete(r.news, promptID)
 		r.said[promptID] = now
 	}
-	for promptID, at := range r.said { // those that have long ended
-		if now.Sub(at) > time.Minute {
+	quiet := time.Minute // then it has ended, or nobody cares
+	if every == relayEvery {
+		quiet = relayQuiet
+	}
+	for promptID, at := range r.said {
+		wait := quiet - now.Sub(at)
+		if _, moved := r.news[promptID]; moved || wait > 0 {
+			next = min(next, max(wait, every))
+			continue
+		}
+		if every == relayFloor {
+			delete(r.said, promptID)
+			continue
+		}
+		// A loader says nothing for half a minute, and the later it is, the longer it is believed to take.
+		prompts = append(prompts, promptID)
+		r.said[promptID] = now
+	}
+	return prompts, next
+}
+
+// ended forgets when those of the due prompts were told of last that are not ours any more.
+func (r *relay) ended(due []string, ours []relayed) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	still := make(map[string]bool, len(ours))
+	for i := range ours {
+		still[ours[i].Progress.PromptID] = true
+	}
+	for _, promptID := range due {
+		if !still[promptID] {
 			delete(r.said, promptID)
 		}
 	}
-	return prompts, next
 }
 
 // hold makes of what was told something that a tracker could have said: words of a bearable length, steps
