@@ -269,7 +269,7 @@ func (c *crowd) run(images, unlearned int) {
 }
 
 // Three servers that differ by more than two in speed, two models, four sizes, 12 to 40 steps, and noise in
-// everything: four of five images end within the range that was stated when they were accepted, and when they began.
+// everything: about four of five images end within the range that was stated, whenever that was.
 func TestRangesOfNoisyServers(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(stockInfo(t), 1)
