@@ -89,7 +89,7 @@ func TestAGzipBombIsBoundedByWhatItInflatesTo(t *testing.T) {
 	_ = z.Close()
 	for name, limit := range map[string]int{"Submit": maxSmallBody, "SystemStats": maxStats, "Queue": maxBody} {
 		bomb := bytes.Repeat(member.Bytes(), limit>>20+1)
-		c := fake(t, ClientOptions{}, func(w http.ResponseWriter, _ *http.Request) {
+		c := fake(t, ClientOptions{APITimeout: 2 * time.Minute}, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = w.Write(bomb)
