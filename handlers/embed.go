@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/a-h/templ"
 
@@ -107,46 +106,28 @@ func (s *Server) streamEmbed(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	defer watch.Close()
 	lastID := "end-" + id.String()
 	if watch.Latest().Generation.Status.Ended() && r.Header.Get("Last-Event-ID") == lastID {
+		watch.Close()
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	st, err := s.openStream(w, r)
+	last, err := signalsWithID(lastID)
 	if err != nil {
+		watch.Close()
 		return err
 	}
-	defer st.Close()
-	beat, err := Signals("", map[string]int{"_hb": 1})
-	if err != nil {
-		return err
-	}
-	st.Heartbeat = beat // the page's watchdog wants events
-	seen := sent{}
-	for early := false; ; {
-		if !early {
-			if _, err := st.Wait(watch.Changed(), nil); err != nil {
-				return err
+	parts := func(sent) []part { return s.embedParts(watch.Latest()) }
+	return s.followShared(w, r, sharedPage{
+		key: pageKey{page: "embed", id: id}, first: watch.Changed(), close: watch.Close,
+		parts: func() func(sent) []part { return parts },
+		last: func() []byte {
+			if !watch.Latest().Generation.Status.Ended() {
+				return nil
 			}
-		}
-		state := watch.Latest()
-		var events []byte
-		events, early = seen.changed(s.embedParts(state), time.Now())
-		if err := st.Send(events); err != nil {
-			return err
-		}
-		if state.Generation.Status.Ended() {
-			last, err := signalsWithID(lastID)
-			if err != nil {
-				return err
-			}
-			return st.Send(last)
-		}
-		if err := rest(st, patchEvery); err != nil {
-			return err
-		}
-	}
+			return last
+		},
+	})
 }
 
 // signalsWithID moves Last-Event-ID and nothing else.

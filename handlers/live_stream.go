@@ -21,11 +21,10 @@ func (s *Server) follow(st *Stream, first, second <-chan struct{}, parts func(se
 // followEvery is follow with another least time between two patches.
 func (s *Server) followEvery(st *Stream, every time.Duration, first, second <-chan struct{}, parts func(sent) []part) error {
 	defer st.Close()
-	beat, err := Signals("", map[string]int{"_hb": 1})
-	if err != nil {
+	var err error
+	if st.Heartbeat, err = pageBeat(); err != nil {
 		return err
 	}
-	st.Heartbeat = beat // an event, not a comment: the page's watchdog must see it
 	seen := sent{}
 	for early := false; ; {
 		if !early { // else the next look is at the end of the rest
@@ -59,16 +58,16 @@ func (s *Server) streamStudio(w http.ResponseWriter, r *http.Request) error {
 		return answerTab(w, s.stageTabParts(s.studio.Overview()))
 	}
 	overview := s.studio.WatchOverview()
-	defer overview.Close()
-	st, err := s.openStream(w, r)
-	if err != nil {
-		return err
-	}
-	stage := unset
-	return s.follow(st, overview.Changed(), nil, func(seen sent) []part {
-		o := overview.Latest()
-		parts := append(s.statusParts(o), s.stageParts(o, seen, &stage)...)
-		return append(parts, s.stripParts(o)...)
+	return s.followShared(w, r, sharedPage{
+		key: pageKey{page: "studio"}, first: overview.Changed(), close: overview.Close,
+		parts: func() func(sent) []part {
+			stage := unset
+			return func(seen sent) []part {
+				o := overview.Latest()
+				parts := append(s.statusParts(o), s.stageParts(o, seen, &stage)...)
+				return append(parts, s.stripParts(o)...)
+			}
+		},
 	})
 }
 
@@ -89,14 +88,13 @@ func (s *Server) streamGeneration(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	defer watch.Close()
 	overview := s.studio.WatchOverview()
-	defer overview.Close()
-	st, err := s.openStream(w, r)
-	if err != nil {
-		return err
-	}
-	return s.follow(st, watch.Changed(), overview.Changed(), func(sent) []part {
+	parts := func(sent) []part {
 		return append(s.generationParts(watch.Latest()), s.statusParts(overview.Latest())...)
+	}
+	return s.followShared(w, r, sharedPage{
+		key: pageKey{page: "generation", id: id}, first: watch.Changed(), second: overview.Changed(),
+		parts: func() func(sent) []part { return parts },
+		close: func() { watch.Close(); overview.Close() },
 	})
 }

@@ -58,7 +58,9 @@ func has(ids []string, id string) bool {
 }
 
 // The first event after a connect holds everything, later ones only what changed.
-func TestGenerationStream(t *testing.T) {
+func TestGenerationStream(t *testing.T) { bothWays(t, testGenerationStream) }
+
+func testGenerationStream(t *testing.T, serve serving) {
 	f := newFake()
 	state := f.put(newState(f, "A lamp", studio.Generating, 1))
 	f.update(state.Generation.ID, func(s *studio.State) { sampling(s, 6) })
@@ -95,7 +97,9 @@ func TestGenerationStream(t *testing.T) {
 }
 
 // Seven steps at once are one patch: states are skipped, the last one never.
-func TestStreamSkipsStates(t *testing.T) {
+func TestStreamSkipsStates(t *testing.T) { bothWays(t, testStreamSkipsStates) }
+
+func testStreamSkipsStates(t *testing.T, serve serving) {
 	f := newFake()
 	state := f.put(newState(f, "A lamp", studio.Generating, 1))
 	_, ts := serve(t, f)
@@ -125,7 +129,9 @@ func TestStreamSkipsStates(t *testing.T) {
 
 // Previews come four times a second to a watcher, however fast ComfyUI makes them, and the last one
 // comes always, though nothing follows it. The number does not wait for them.
-func TestPreviewsAreLimited(t *testing.T) {
+func TestPreviewsAreLimited(t *testing.T) { bothWays(t, testPreviewsAreLimited) }
+
+func testPreviewsAreLimited(t *testing.T, serve serving) {
 	f := newFake()
 	state := f.put(newState(f, "A lamp", studio.Generating, 1))
 	_, ts := serve(t, f)
@@ -210,7 +216,9 @@ func TestFramesAreShared(t *testing.T) {
 	}
 }
 
-func TestStudioStream(t *testing.T) {
+func TestStudioStream(t *testing.T) { bothWays(t, testStudioStream) }
+
+func testStudioStream(t *testing.T, serve serving) {
 	f := newFake()
 	_, ts := serve(t, f)
 	events := liveEvents(t, ts.URL+"/")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"easel/handlers/fanout"
 	"easel/studio"
 )
 
@@ -117,8 +118,8 @@ func (s *Server) streamScope(w http.ResponseWriter, r *http.Request, c scope) er
 	if err != nil {
 		return err
 	}
-	shows := scopeSource{c, "events-" + strconv.Itoa(c.image), watch}
-	_, sent, ended := shows.Events()
+	shows := &scopeSource{scope: c, key: "events-" + strconv.Itoa(c.image), Watch: watch}
+	sent, ended := shows.now()
 	if err := stream.Send(append(connected, sent...)); err != nil || ended {
 		return err
 	}
@@ -131,7 +132,7 @@ func (s *Server) streamScope(w http.ResponseWriter, r *http.Request, c scope) er
 			return err
 		}
 		var event []byte
-		if _, event, ended = shows.Events(); !bytes.Equal(event, sent) {
+		if event, ended = shows.now(); !bytes.Equal(event, sent) {
 			if err := stream.Send(event); err != nil {
 				return err
 			}
@@ -147,14 +148,25 @@ type scopeSource struct {
 	scope
 	key string // of the frame
 	*studio.Watch[*studio.State]
+	before []byte // what Events gave last
 }
 
-// Events is the present state of the scope, of which each change says all; last: it has ended.
-func (s scopeSource) Events() (change, whole []byte, last bool) {
+// now is the present state of the scope; last: it has ended.
+func (s *scopeSource) now() (event []byte, last bool) {
 	state := s.Latest()
-	event := state.Frame(s.key, s.event)
-	return event, event, s.ended(state)
+	return state.Frame(s.key, s.event), s.ended(state)
 }
+
+// Events is part of fanout.Source: each change says all.
+func (s *scopeSource) Events() (fanout.State, bool) {
+	event, last := s.now()
+	another := last || !bytes.Equal(event, s.before)
+	s.before = event
+	return fanout.State{Change: event, Whole: event, Last: last}, another
+}
+
+// Again is part of fanout.Source.
+func (*scopeSource) Again() bool { return false }
 
 // progress is the progress of the scope in state.
 func (c scope) progress(state *studio.State) studio.Progress {

@@ -86,6 +86,7 @@ type Server struct {
 	drain      sync.Once
 	draining   chan struct{} // closed by Drain
 	fanout     *fanout.Hub
+	feeds      sync.WaitGroup // of the pages that it shows
 
 	pages pageState // what the pages keep beside this
 }
@@ -113,7 +114,7 @@ func New(c Config) (*Server, error) {
 		metricsFrom: c.MetricsFrom,
 		draining:    make(chan struct{}),
 	}
-	s.fanout = fanout.New(fanout.Config{HeartbeatEvery: heartbeatEvery, Heartbeat: Comment("still here"), WriteWait: writeWait, Farewell: comeBack})
+	s.fanout = fanout.New(fanout.Config{HeartbeatEvery: heartbeatEvery, WriteWait: writeWait, Farewell: comeBack})
 	if s.logger == nil {
 		s.logger = slog.Default()
 	}
@@ -158,7 +159,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.S
 // cuts all open streams, and returns when those are closed. Without Run all streams are served by their handlers.
 func (s *Server) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, s.Drain)()
-	if err := s.fanout.Run(s.draining); err != nil {
+	err := s.fanout.Run(s.draining)
+	s.feeds.Wait() // their streams are closed
+	if err != nil {
 		return fmt.Errorf("keep streams: %w", err)
 	}
 	return nil

@@ -86,8 +86,8 @@ func (st *Stream) Close() {
 func (st *Stream) handOver(key any, source fanout.Source, shown []byte) bool {
 	s, v := st.server, visitOf(st.r)
 	level, method, path, status, before := logLevel(st.r, http.StatusOK), st.r.Method, st.r.URL.Path, v.response.status, v.response.bytes
-	id, begin := v.id, v.begin // all that is kept of the request
-	if !s.fanout.Adopt(st.w, st.r, fanout.Stream{Key: key, Source: source, Sent: shown, Closed: func(bytes int64) {
+	id, begin, beat := v.id, v.begin, st.Heartbeat // all that is kept of the request
+	if !s.fanout.Adopt(st.w, st.r, fanout.Stream{Key: key, Source: source, Sent: shown, Heartbeat: beat, Closed: func(bytes int64) {
 		s.streams.Add(-1)
 		s.metrics.StreamClosed()
 		s.logRequest(level, method, path, status, before+bytes, time.Since(begin), true, id)

@@ -29,12 +29,21 @@ import (
 type Source interface {
 	// Notify has changed called at once and after each change, by any goroutine; changed does not wait.
 	Notify(changed func())
-	// Events is the present state: as the change from that of the call before, and the whole of it for who has seen none
-	// or missed one; both are whole events and may be the same. The first change is none. last: behind it a
-	// stream is at its end. It is called by the loops, one at a time, and must not wait.
-	Events() (change, whole []byte, last bool)
+	// Events is the present state, if it is another than that of the call before. It is called by the loops, one at a
+	// time, and must not wait.
+	Events() (s State, another bool)
+	// Again is asked when a reader comes. False: the next Events are of now. True: they may be older than what it has
+	// seen elsewhere, and another state, made from now on, follows soon, though it may look the same.
+	Again() (later bool)
 	// Close ends the notices.
 	Close()
+}
+
+// State is one state of a source, in whole events.
+type State struct {
+	Change []byte // what leads to it from the one before
+	Whole  []byte // all of it, for who has missed that; may be Change
+	Last   bool   // behind it a stream is at its end
 }
 
 // Stream is a stream that a handler has begun.
@@ -42,6 +51,8 @@ type Stream struct {
 	Key    any    // comparable; streams of the same key share one source
 	Source Source // the hub closes it, at once where the key has one already
 	Sent   []byte // what the reader has been shown of the source, whole; nothing is sent that says the same
+	// Heartbeat is whole events, sent to each stream of Key every Config.HeartbeatEvery.
+	Heartbeat []byte
 	// Closed is told, once the connection is closed, how many bytes were written after the handover. The closer
 	// calls it.
 	Closed func(bytes int64)
@@ -50,15 +61,13 @@ type Stream struct {
 // Config says how streams are kept. All fields are needed.
 type Config struct {
 	HeartbeatEvery time.Duration
-	Heartbeat      []byte        // whole events, sent to each stream that often
 	WriteWait      time.Duration // a reader that takes longer to take what was begun is cut
 	Farewell       func() []byte // the last event of a stream that is cut when Run ends
 }
 
 // Hub owns the connections that were handed over.
 type Hub struct {
-	config    Config
-	heartbeat []byte // as on the wire
+	config Config
 
 	mu     sync.Mutex     // guards below; taken before a loop's
 	loops  []*loop        // once Run runs
@@ -74,7 +83,7 @@ type Hub struct {
 
 // New makes a hub. It takes connections while Run runs.
 func New(c Config) *Hub {
-	return &Hub{config: c, heartbeat: chunk(c.Heartbeat), feeds: make(map[any]*feed), left: make(chan struct{}, 1)}
+	return &Hub{config: c, feeds: make(map[any]*feed), left: make(chan struct{}, 1)}
 }
 
 type connKey struct{}

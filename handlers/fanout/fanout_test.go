@@ -28,6 +28,8 @@ type topic struct {
 	mu       sync.Mutex
 	watchers map[*watch]bool
 	state    atomic.Pointer[state]
+	lags     atomic.Bool // its source says so
+	asked    atomic.Int64
 }
 
 type state struct {
@@ -38,6 +40,7 @@ type state struct {
 type watch struct {
 	of      *topic
 	changed func()
+	events  []byte // of the state before
 }
 
 func (t *topic) set(n, length int, last bool) {
@@ -65,9 +68,16 @@ func (w *watch) Notify(changed func()) {
 	changed()
 }
 
-func (w *watch) Events() (change, whole []byte, last bool) {
+func (w *watch) Events() (State, bool) {
 	s := w.of.state.Load()
-	return s.events, s.events, s.last
+	another := s.last || !bytes.Equal(s.events, w.events)
+	w.events = s.events
+	return State{Change: s.events, Whole: s.events, Last: s.last}, another
+}
+
+func (w *watch) Again() bool {
+	w.of.asked.Add(1)
+	return w.of.lags.Load()
 }
 
 func (w *watch) Close() {
@@ -91,7 +101,7 @@ type rig struct {
 func newRig(t *testing.T, topics int, edit ...func(*Config)) *rig {
 	t.Helper()
 	c := Config{
-		HeartbeatEvery: time.Hour, Heartbeat: []byte(": beat\n\n"), WriteWait: time.Hour,
+		HeartbeatEvery: time.Hour, WriteWait: time.Hour,
 		Farewell: func() []byte { return []byte("retry: 1\n\n") },
 	}
 	for _, e := range edit {
@@ -141,10 +151,13 @@ func (r *rig) serve(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	source := &watch{of: r.topics[n]}
-	_, shown, _ := source.Events()
+	shown := source.of.state.Load().events
 	_, _ = w.Write(shown)
+	if source.of.lags.Load() {
+		shown = nil
+	}
 	r.adopted.Add(1)
-	if !r.hub.Adopt(w, req, Stream{Key: n, Source: source, Sent: shown, Closed: func(bytes int64) {
+	if !r.hub.Adopt(w, req, Stream{Key: n, Source: source, Sent: shown, Heartbeat: []byte(": beat\n\n"), Closed: func(bytes int64) {
 		r.closed.Add(1)
 		r.bytes.Add(bytes)
 	}}) {
@@ -255,6 +268,23 @@ func TestStates(t *testing.T) {
 	}
 	r.topics[1].set(1, 0, false)
 	other.want("data: 1")
+}
+
+// Of a source that lags behind, who comes is shown no state that was made before.
+func TestSourceThatLags(t *testing.T) {
+	r := newRig(t, 1)
+	r.topics[0].lags.Store(true)
+	first := r.open(0, 0)
+	first.want("data: 0") // its handler's
+	r.eventually("is it asked for another state", func() bool { return r.topics[0].asked.Load() == 1 })
+	second := r.open(0, 0)
+	second.want("data: 0")
+	r.eventually("is it asked for another state", func() bool { return r.topics[0].asked.Load() == 2 })
+	for n := 1; n <= 2; n++ {
+		r.topics[0].set(n, 0, n == 2)
+		first.want(fmt.Sprintf("data: %d", n))
+		second.want(fmt.Sprintf("data: %d", n))
+	}
 }
 
 // A state that changes between the handler's last look and the handover is sent.
@@ -457,7 +487,7 @@ func TestHandoverAtTheEnd(t *testing.T) {
 
 // What cannot be handed over stays with its handler, untouched.
 func TestWhatIsNotTaken(t *testing.T) {
-	hub := New(Config{HeartbeatEvery: time.Hour, Heartbeat: []byte("x"), WriteWait: time.Hour, Farewell: func() []byte { return nil }})
+	hub := New(Config{HeartbeatEvery: time.Hour, WriteWait: time.Hour, Farewell: func() []byte { return nil }})
 	ctx := ConnContext(t.Context(), &net.TCPConn{})
 	request := httptest.NewRequestWithContext(ctx, "GET", "/", nil)
 	if hub.Takes(request) {
@@ -561,7 +591,7 @@ func TestWhatIsMissedIsJoined(t *testing.T) {
 	frames := []*frame{new(frame)}
 	state := func(n, length int, last bool) {
 		change := fmt.Appendf(nil, "change %d%s", n, strings.Repeat(" ", length))
-		frames = append(frames, frames[len(frames)-1].next(change, fmt.Appendf(nil, "whole %d", n), last))
+		frames = append(frames, frames[len(frames)-1].next(State{change, fmt.Appendf(nil, "whole %d", n), last}))
 	}
 	for n := 1; n <= 12; n++ {
 		state(n, 0, n == 12)

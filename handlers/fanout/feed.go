@@ -1,7 +1,6 @@
 package fanout
 
 import (
-	"bytes"
 	"slices"
 	"strconv"
 	"sync"
@@ -12,6 +11,7 @@ import (
 type feed struct {
 	key    any
 	source Source
+	beat   []byte   // as on the wire
 	refs   int      // connections; guarded by Hub.mu
 	shares []*share // by loop
 
@@ -53,7 +53,7 @@ func (h *Hub) join(s Stream) *feed {
 	h.mu.Lock()
 	f, ok := h.feeds[s.Key]
 	if !ok {
-		f = &feed{key: s.Key, source: s.Source}
+		f = &feed{key: s.Key, source: s.Source, beat: chunk(s.Heartbeat)}
 		for _, l := range h.loops {
 			f.shares = append(f.shares, &share{feed: f, loop: l})
 		}
@@ -93,16 +93,14 @@ func (f *feed) changed() {
 	}
 }
 
-// frame is the present state, made by the first loop that asks after a change. A state that looks like the one
-// before is no new one.
+// frame is the present state, made by the first loop that asks after a change.
 func (f *feed) frame() *frame {
 	if f.made.Load() != f.changes.Load() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if at := f.changes.Load(); f.made.Load() != at { // counted before it is read, so that none is missed
-			before := f.now.Load()
-			if change, whole, last := f.source.Events(); last || !bytes.Equal(whole, before.whole) {
-				f.now.Store(before.next(change, whole, last))
+			if s, another := f.source.Events(); another {
+				f.now.Store(f.now.Load().next(s))
 			}
 			f.made.Store(at)
 		}
@@ -111,9 +109,9 @@ func (f *feed) frame() *frame {
 }
 
 // next is the state after f.
-func (f *frame) next(change, whole []byte, last bool) *frame {
-	next := &frame{number: f.number + 1, whole: whole, last: last}
-	wire := onWire(change, last)
+func (f *frame) next(s State) *frame {
+	next := &frame{number: f.number + 1, whole: s.Whole, last: s.Last}
+	wire := onWire(s.Change, s.Last)
 	next.recent = append(next.recent, f.recent[max(0, len(f.recent)+1-mostJoined):]...)
 	next.recent = append(next.recent, wire)
 	size := 0

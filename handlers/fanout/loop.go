@@ -25,6 +25,7 @@ type conn struct {
 	rest  []byte // what the socket has not taken yet of a frame whose beginning it has
 	bytes int64
 	last  bool // rest ends the stream
+	blank bool // it has been shown nothing yet: sent is of before it came
 
 	share    *share
 	at       int  // in share.conns
@@ -211,6 +212,10 @@ func (l *loop) takeIn(a arrival) {
 		c.sent = f
 		return
 	}
+	if !f.last && c.share.feed.source.Again() {
+		c.sent, c.blank = f, true
+		return
+	}
 	l.catchUp(c, f)
 }
 
@@ -247,6 +252,9 @@ func (l *loop) show(s *share) (more bool) {
 
 // catchUp writes f to a connection that waits for nothing.
 func (l *loop) catchUp(c *conn, f *frame) {
+	if c.blank {
+		c.sent, c.blank = nil, false
+	}
 	wire := f.after(c.sent)
 	c.sent = f
 	l.write(c, wire, f.last)
@@ -311,7 +319,7 @@ func (l *loop) tick(now time.Time) {
 	l.beat = (l.beat + 1) % beats
 	for i := len(l.beating[l.beat]) - 1; i >= 0; i-- { // from the end: forget puts the last one in a gap
 		if c := l.beating[l.beat][i]; c.rest == nil {
-			l.write(c, l.hub.heartbeat, false)
+			l.write(c, c.share.feed.beat, false)
 		}
 	}
 	if len(l.pass) == 0 {
