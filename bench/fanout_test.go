@@ -184,10 +184,10 @@ func runFanout(b *testing.B, l load, start func(*testing.B, *simulator.Running, 
 		b.Fatal(err)
 	}
 	connect := time.Since(began)
-	before := mustCPU(b, under.pid)
+	before, had := mustCPU(b, under.pid), crowd.delivered()
 	close(run.ready)
 	crowd.last.Wait()
-	cpu := mustCPU(b, under.pid) - before
+	cpu, delivered := mustCPU(b, under.pid)-before, crowd.delivered()-had
 	full := resident(b, under.pid)
 	close(run.over)
 	crowd.done.Wait()
@@ -202,7 +202,7 @@ func runFanout(b *testing.B, l load, start func(*testing.B, *simulator.Running, 
 		connect: connect.Seconds(),
 		p50:     quantile(latencies, 0.50).Seconds() * 1e3,
 		p99:     p99.Seconds() * 1e3,
-		cpu:     float64(cpu.Microseconds()) / float64(crowd.steps),
+		cpu:     float64(cpu.Microseconds()) / float64(delivered),
 		memory:  (full - empty) * 1024 / float64(l.watchers),
 		steps:   float64(crowd.steps) / float64(l.watchers),
 		end:     quantile(ends, 0.99).Seconds() * 1e3,

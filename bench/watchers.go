@@ -233,6 +233,13 @@ func (c *crowd) gone() int {
 	return c.lost
 }
 
+// delivered is how many events all watchers have had.
+func (c *crowd) delivered() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.events
+}
+
 // latencies are the times from sent[step] to when a watcher had that step or a later one, sorted.
 func (c *crowd) latencies(sent []time.Duration) []time.Duration {
 	c.mu.Lock()
