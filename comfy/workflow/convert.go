@@ -26,7 +26,7 @@ const (
 // together: reroutes and bypassed nodes can be chained, and a hostile file chains thousands.
 const (
 	maxLinkSteps = 4 * MaxNodes
-	maxSteps     = 5_000_000
+	maxSteps     = 1_000_000
 )
 
 // errCircle ends the search for what feeds an input.
@@ -74,6 +74,7 @@ type converter struct {
 	links     []sentLink
 	steps     int // along links
 	instances int // of subgraphs
+	bytes     int // of all that was written
 }
 
 // sentLink is an input that was written as a link.
@@ -151,11 +152,17 @@ func (c *converter) emit(s *scope, depth int) error {
 // node writes one node: its own values first, then what its inputs are linked to, or have from the
 // outside of a subgraph.
 func (c *converter) node(s *scope, n *uiNode) (Node, error) {
+	if err := c.write(len(s.prefix) + len(n.id) + len(n.class) + len(n.title)); err != nil {
+		return Node{}, err
+	}
 	out := Node{ClassType: n.class, Inputs: make(map[string]json.RawMessage, len(n.inputs)), Meta: metaOf(n.title)}
 	for i := range n.widgets {
 		w := &n.widgets[i]
 		if w.value == nil {
 			continue // a choice without entries: the editor has nothing to send
+		}
+		if err := c.write(len(w.name) + len(w.value)); err != nil {
+			return Node{}, err
 		}
 		out.Inputs[w.name] = wrapped(c.text(n, w))
 	}
@@ -169,6 +176,9 @@ func (c *converter) node(s *scope, n *uiNode) (Node, error) {
 		} else if err != nil {
 			return Node{}, err
 		}
+		if err := c.write(len(n.inputs[i].name) + len(from.node) + len(from.value)); err != nil {
+			return Node{}, err
+		}
 		switch {
 		case from.value != nil:
 			out.Inputs[n.inputs[i].name] = wrapped(from.value)
@@ -178,6 +188,15 @@ func (c *converter) node(s *scope, n *uiNode) (Node, error) {
 		}
 	}
 	return out, nil
+}
+
+// write counts what goes into the graph: a short file can hold one long text in a subgraph that it uses
+// thousands of times.
+func (c *converter) write(n int) error {
+	if c.bytes += n; c.bytes > MaxFileTextBytes {
+		return &GraphError{Problem: fmt.Sprintf("the graph would have more than %d MiB of text", MaxFileTextBytes>>20)}
+	}
+	return nil
 }
 
 // dropLinksToNowhere takes the inputs away that are linked to a node which is not sent, a muted one.

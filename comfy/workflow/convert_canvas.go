@@ -13,6 +13,8 @@ type canvas struct {
 	byID    map[string]*uiNode
 	links   map[string]uiLink
 	outputs []uiLink // of a definition, by slot: what leads to it; from is empty where nothing does
+
+	bySearchName, byTitle map[string]*uiNode // made when the first is looked for
 }
 
 type nodeKind int
@@ -140,10 +142,16 @@ func (l *loader) definition(id string) (*canvas, error) {
 	return c, nil
 }
 
+// maxIDBytes keeps ids short, which are chained for what is inside of subgraphs.
+const maxIDBytes = 100
+
 func (l *loader) node(s *savedNode) (*uiNode, error) {
 	n := &uiNode{saved: s, id: idText(s.ID), class: s.Type, title: s.Title, mode: int(s.Mode), box: s.box()}
 	if n.id == "" {
 		return nil, &GraphError{Problem: fmt.Sprintf("a node %s has no id", show(s.Type))}
+	}
+	if len(n.id) > maxIDBytes {
+		return nil, &GraphError{Node: n.id, Problem: "its id is too long"}
 	}
 	if now, ok := renamed[n.class]; ok {
 		n.class = now

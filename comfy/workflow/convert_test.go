@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // editorCase is one rule of the editor. Its graph in API format is what ComfyUI's frontend 1.27.10
@@ -196,6 +197,8 @@ func TestConvertRefuses(t *testing.T) {
 		"notes alone":                   {ui(`{"id":1,"type":"Note"}`, ""), "the graph has no nodes that a server could run"},
 		"10,000 nodes":                  {ui(`{"id":0,"type":"Note"}`+strings.Repeat(`,{}`, 9_999), ""), "the graph has 10000 nodes; 5000 are allowed"},
 		"an id that stands twice":       {ui(`{"id":1,"type":"Note"},{"id":"1","type":"Note"}`, ""), `node "1": two nodes have this id`},
+		"an id that is long":            {ui(`{"id":"`+strings.Repeat("7", 101)+`","type":"Note"}`, ""), `node "` + strings.Repeat("7", 59) + `…": its id is too long`},
+		"a long text 2,000 times":       {[]byte(`{"version":0.4,"nodes":[` + strings.TrimSuffix(repeated(`{"id":%d,"type":"s"},`, 2_000), ",") + `],"definitions":{"subgraphs":[{"id":"s","nodes":[{"id":1,"type":"CLIPTextEncode","widgets_values":["` + strings.Repeat("x", 10_000) + `"]}]}]}}`), "the graph would have more than 16 MiB of text"},
 		"a node without a type":         {ui(`{"id":1}`, ""), `node "1": it has no type`},
 		"a node without an id":          {ui(`{"type":"KSampler"}`, ""), "a node “KSampler” has no id"},
 		"reroutes in a circle":          {ui(loop, `[1,2,0,1,0],[2,1,0,2,0],[3,2,0,3,0]`), `node "3", input "model": its links run in a circle`},
@@ -216,6 +219,39 @@ func TestConvertRefuses(t *testing.T) {
 	}
 	if _, err := Convert(ui(`{"id":1,"type":"KSampler"}`, ""), nil); err == nil {
 		t.Error("a graph was converted without any object_info")
+	}
+}
+
+// repeated writes a line with the numbers from 1.
+func repeated(line string, times int) string {
+	var b strings.Builder
+	for i := range times {
+		fmt.Fprintf(&b, line, i+1)
+	}
+	return b.String()
+}
+
+// Chains that a hostile file makes as long as it can take no more than moments.
+func TestConvertBoundsItsWork(t *testing.T) {
+	const long = 4_000
+	var nodes, links strings.Builder
+	for i := range long {
+		fmt.Fprintf(&nodes, `{"id":%d,"type":"Reroute","inputs":[{"name":"","type":"*","link":%d}]},`, i, i)
+		fmt.Fprintf(&links, `[%d,%d,0,%d,0,"*"],`, i, i+1, i)
+	}
+	inputs := strings.TrimSuffix(repeated(`{"name":"in%d","type":"*","link":0},`, 10_000), ",")
+	file := ui(nodes.String()+`{"id":4000,"type":"Note"},{"id":5000,"type":"MadeSink","inputs":[`+inputs+`]}`, strings.TrimSuffix(links.String(), ","))
+	start := time.Now()
+	_, err := Convert(file, made(t))
+	t.Logf("took %v", time.Since(start))
+	if err == nil || err.Error() != "its links are too tangled to be followed" {
+		t.Errorf("error = %v", err)
+	}
+	names := strings.Repeat("%Long.text%", 10_000)
+	c := convert(t, ui(`{"id":1,"type":"CLIPTextEncode","title":"Long","widgets_values":["`+strings.Repeat("x", mostNamedBytes+1)+`"]},
+		{"id":2,"type":"SaveImage","widgets_values":["`+names+`"]}`, ""))
+	if got := asText(c.Graph["2"].Inputs["filename_prefix"]); got != names {
+		t.Errorf("a name of %d bytes became one of %d", len(names), len(got))
 	}
 }
 

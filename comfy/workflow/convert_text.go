@@ -113,12 +113,18 @@ func forbidden(r rune) rune {
 	return r
 }
 
+// Bounds of what is filled in: names of files are short, and a hostile one could name a long text often.
+const (
+	mostNames      = 100
+	mostNamedBytes = 1_000
+)
+
 // replaceNames fills in %Node.widget%: the value of that widget of the first node with this search
 // name, else with this title. Everything else between percent signs stays as it is: dates, and what
 // the server itself fills in.
 func (c *canvas) replaceNames(s string) string {
 	var b strings.Builder
-	for {
+	for range mostNames {
 		start := strings.IndexByte(s, '%')
 		if start < 0 {
 			break
@@ -134,7 +140,7 @@ func (c *canvas) replaceNames(s string) string {
 			continue
 		}
 		b.WriteString(s[:start])
-		if value, ok := c.named(s[start+1 : end]); ok {
+		if value, ok := c.named(s[start+1 : end]); ok && len(value) <= mostNamedBytes {
 			b.WriteString(strings.Map(forbidden, value))
 		} else {
 			b.WriteString(s[start : end+1])
@@ -151,9 +157,13 @@ func (c *canvas) named(name string) (value string, ok bool) {
 	if len(parts) != 2 {
 		return "", false
 	}
-	n := c.find(func(n *uiNode) bool { return n.searchName() == parts[0] }, map[*canvas]bool{})
+	if c.bySearchName == nil {
+		c.bySearchName, c.byTitle = map[string]*uiNode{}, map[string]*uiNode{}
+		c.index(c, map[*canvas]bool{})
+	}
+	n := c.bySearchName[parts[0]]
 	if n == nil {
-		n = c.find(func(n *uiNode) bool { return n.title == parts[0] }, map[*canvas]bool{})
+		n = c.byTitle[parts[0]]
 	}
 	if n == nil {
 		return "", false
@@ -177,18 +187,19 @@ func (n *uiNode) searchName() string {
 	return ""
 }
 
-// find looks through a canvas and what its subgraphs hold, each definition once.
-func (c *canvas) find(is func(*uiNode) bool, seen map[*canvas]bool) *uiNode {
-	seen[c] = true
-	for _, n := range c.nodes {
-		if is(n) {
-			return n
+// index notes the names of the nodes of from and of what its subgraphs hold, each definition once; the
+// first node of a name counts.
+func (c *canvas) index(from *canvas, seen map[*canvas]bool) {
+	seen[from] = true
+	for _, n := range from.nodes {
+		if name := n.searchName(); c.bySearchName[name] == nil {
+			c.bySearchName[name] = n
+		}
+		if c.byTitle[n.title] == nil {
+			c.byTitle[n.title] = n
 		}
 		if n.inner != nil && !seen[n.inner] {
-			if found := n.inner.find(is, seen); found != nil {
-				return found
-			}
+			c.index(n.inner, seen)
 		}
 	}
-	return nil
 }
