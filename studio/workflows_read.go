@@ -87,7 +87,7 @@ func (s *Studio) readForeign(data []byte) (*reading, error) {
 	var hints workflow.Hints
 	switch {
 	case file.UI != nil:
-		converted, err := convert(file.UI, infos)
+		converted, err := workflow.Convert(file.UI, workflow.Union(infos...))
 		switch {
 		case err == nil:
 			r.title, hints = converted.Title, workflow.Hints{Groups: converted.Groups, Order: converted.Order}
@@ -114,24 +114,6 @@ const (
 	codeUnconverted = "unconverted" // no server was there to convert it with
 	codeParameters  = "parameters"  // something that another program wrote could not be taken over
 )
-
-// convert converts a graph of the editor with the server that knows most of it.
-func convert(ui []byte, infos []*workflow.ObjectInfo) (best *workflow.Converted, err error) {
-	err = workflow.ErrNoWorkflow
-	for _, info := range infos {
-		converted, failed := workflow.Convert(ui, info)
-		switch {
-		case failed != nil:
-			err = failed
-		case best == nil || len(converted.Problems) < len(best.Problems):
-			best = converted
-		}
-	}
-	if best != nil {
-		return best, nil
-	}
-	return nil, err
-}
 
 // takeParameters makes the built-in workflow of what another program wrote, with its values as defaults.
 func (s *Studio) takeParameters(r *reading, p *workflow.Parameters) {
