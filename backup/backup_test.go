@@ -294,7 +294,7 @@ func TestRestoreRefuses(t *testing.T) {
 		"newer":              {edited(t, file, replace(`"schema": `, `"schema": 99`)), "knows up to"},
 		"another schema":     {edited(t, file, replace(`"prompt",`, `"pormpt",`)), "other tables or columns"},
 		"cut in a table":     {file[:partBytes], "cut off"},
-		"cut in a file":      {file[:len(file)-7*512], "cut off"},
+		"cut in a file":      {file[:len(file)-8*512], "cut off"},
 		"without its end":    {edited(t, file, dropped(endName)), "no " + endName},
 		"without a part":     {edited(t, file, dropped(part("attempts", 2))), "does not belong there"},
 		"without a table":    {edited(t, file, dropped("tables/outputs/")), "0 rows"},

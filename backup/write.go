@@ -120,8 +120,18 @@ func (w *writer) table(ctx context.Context, tx pgx.Tx, t table) error {
 
 // referred lists the files that rows refer to, each once.
 func referred(ctx context.Context, tx pgx.Tx) ([][32]byte, error) {
-	rows, err := tx.Query(ctx, `SELECT decode(sha256, 'hex') FROM outputs
-		UNION SELECT decode(thumbnail, 'hex') FROM outputs WHERE thumbnail <> '' ORDER BY 1`)
+	var uploads bool // a database of before there were any may be backed up, too
+	if err := tx.QueryRow(ctx, "SELECT to_regclass('uploads') IS NOT NULL").Scan(&uploads); err != nil {
+		return nil, err
+	}
+	sql := `SELECT decode(sha256, 'hex') FROM outputs
+		UNION SELECT decode(thumbnail, 'hex') FROM outputs WHERE thumbnail <> ''`
+	if uploads {
+		sql += `
+		UNION SELECT decode(sha256, 'hex') FROM uploads
+		UNION SELECT decode(thumbnail, 'hex') FROM uploads`
+	}
+	rows, err := tx.Query(ctx, sql+" ORDER BY 1")
 	if err != nil {
 		return nil, err
 	}

@@ -138,6 +138,9 @@ WITH waiting AS (
     SELECT generation.id, seeds.index, seeds.seed, $18, $19
     FROM generation, (SELECT unnest($16::text[])::numeric AS seed,
                              generate_series(1, cardinality($16::text[])) AS index) AS seeds
+), input AS (
+    INSERT INTO generation_inputs (generation_id, user_id, sha256)
+    SELECT generation.id, $1, given.sha256 FROM generation, unnest($20::text[]) AS given (sha256)
 )
 SELECT rev, created_at, rank FROM generation
 `
@@ -162,6 +165,7 @@ type GenerationInsertParams struct {
 	Origin          uuid.UUID
 	Width           int32
 	Height          int32
+	Inputs          []string
 }
 
 type GenerationInsertRow struct {
@@ -193,6 +197,7 @@ func (q *Queries) GenerationInsert(ctx context.Context, arg GenerationInsertPara
 		arg.Origin,
 		arg.Width,
 		arg.Height,
+		arg.Inputs,
 	)
 	var i GenerationInsertRow
 	err := row.Scan(&i.Rev, &i.CreatedAt, &i.Rank)

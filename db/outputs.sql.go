@@ -24,10 +24,12 @@ func (q *Queries) BlobAlone(ctx context.Context, blob string) error {
 
 const blobUsed = `-- name: BlobUsed :one
 SELECT (EXISTS (SELECT FROM outputs WHERE sha256 = $1::text)
-     OR EXISTS (SELECT FROM outputs WHERE thumbnail = $1::text AND thumbnail <> ''))::boolean AS used
+     OR EXISTS (SELECT FROM outputs WHERE thumbnail = $1::text AND thumbnail <> '')
+     OR EXISTS (SELECT FROM uploads WHERE sha256 = $1::text)
+     OR EXISTS (SELECT FROM uploads WHERE thumbnail = $1::text))::boolean AS used
 `
 
-// BlobUsed tells whether any output refers to a blob.
+// BlobUsed tells whether any output or upload refers to a blob.
 func (q *Queries) BlobUsed(ctx context.Context, blob string) (bool, error) {
 	row := q.db.QueryRow(ctx, blobUsed, blob)
 	var used bool

@@ -88,6 +88,12 @@ type Generation struct {
 	WorkflowVersion   *int32
 }
 
+type GenerationInput struct {
+	GenerationID uuid.UUID
+	UserID       uuid.UUID
+	SHA256       string
+}
+
 type Image struct {
 	GenerationID uuid.UUID
 	Index        int32
@@ -205,6 +211,19 @@ type Timing struct {
 	Variance  float64
 	Count     int32
 	UpdatedAt time.Time
+}
+
+type Upload struct {
+	UserID    uuid.UUID
+	SHA256    string
+	Thumbnail string
+	MIME      string
+	Size      int64
+	Width     int32
+	Height    int32
+	Color     string
+	CreatedAt time.Time
+	WantedAt  time.Time
 }
 
 type User struct {

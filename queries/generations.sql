@@ -19,6 +19,9 @@ WITH waiting AS (
     SELECT generation.id, seeds.index, seeds.seed, @width, @height
     FROM generation, (SELECT unnest(@seeds::text[])::numeric AS seed,
                              generate_series(1, cardinality(@seeds::text[])) AS index) AS seeds
+), input AS (
+    INSERT INTO generation_inputs (generation_id, user_id, sha256)
+    SELECT generation.id, @user_id, given.sha256 FROM generation, unnest(@inputs::text[]) AS given (sha256)
 )
 SELECT rev, created_at, rank FROM generation;
 

@@ -4,10 +4,12 @@ SELECT generation_id, image_index, position, node_id, kind, sha256, thumbnail, m
 FROM outputs WHERE generation_id = ANY(@ids::uuid[])
 ORDER BY generation_id, image_index, position;
 
--- BlobUsed tells whether any output refers to a blob.
+-- BlobUsed tells whether any output or upload refers to a blob.
 -- name: BlobUsed :one
 SELECT (EXISTS (SELECT FROM outputs WHERE sha256 = @blob::text)
-     OR EXISTS (SELECT FROM outputs WHERE thumbnail = @blob::text AND thumbnail <> ''))::boolean AS used;
+     OR EXISTS (SELECT FROM outputs WHERE thumbnail = @blob::text AND thumbnail <> '')
+     OR EXISTS (SELECT FROM uploads WHERE sha256 = @blob::text)
+     OR EXISTS (SELECT FROM uploads WHERE thumbnail = @blob::text))::boolean AS used;
 
 -- BlobsKeep keeps blobs from being removed until the transaction ends: who is about to refer to them
 -- takes the lock of each with others, who removes one takes it alone. 'blob' names the kind of lock,

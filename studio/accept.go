@@ -125,6 +125,13 @@ func (s *Studio) check(ctx context.Context, r Request) (Generation, error) {
 		}
 	}
 	g.needs = needsOfRequest(made, &g)
+	gone, err := s.beginWith(ctx, &g, form, values)
+	if err != nil {
+		return Generation{}, err
+	}
+	if len(gone) > 0 {
+		return Generation{}, &InvalidError{Fields: gone}
+	}
 	return g, nil
 }
 
@@ -245,7 +252,7 @@ func (s *Studio) accept(ctx context.Context, g Generation, r Request) (Generatio
 		IdempotencyKey: key, BodyHash: hash, RetryOf: g.RetryOf, Webhook: g.Webhook, Seeds: seeds,
 		Priority: int32(g.Priority),                                           //nolint:gosec // one of three
 		Width:    int32(g.Images[0].Width), Height: int32(g.Images[0].Height), //nolint:gosec // bounded by the form
-		Needs:      g.needs,
+		Needs: g.needs, Inputs: g.inputs,
 		MaxWaiting: int32(s.config.MaxWaiting), Origin: s.config.Instance, //nolint:gosec // a small setting
 	}))
 	switch {

@@ -86,5 +86,6 @@ const (
 	codeStorage     = "storage"
 	codeUnfit       = "outputs_unfit" // its files are there, and cannot be taken
 	codeWorkflow    = "workflow"      // the workflow is gone or does not fit its settings
+	codeInput       = "input"         // a picture that it begins with is gone, or the server does not take it
 	codeUnstorable  = "unstorable"    // the database takes none of what ComfyUI said about it
 )

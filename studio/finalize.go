@@ -202,21 +202,31 @@ func (s *Studio) clientFor(row db.AttemptForJobRow) (client *comfy.Client, done 
 	return client, client.Close, nil
 }
 
+// tempFile makes a temporary file that has no name: it lives as long as it is open, however we end.
+func (s *Studio) tempFile() (*os.File, error) {
+	temp, err := os.CreateTemp(s.config.Scratch, "easel-*")
+	if err != nil {
+		return nil, fmt.Errorf("make temporary file: %w", err)
+	}
+	if err := os.Remove(temp.Name()); err != nil {
+		_ = temp.Close()
+		return nil, fmt.Errorf("unlink temporary file: %w", err)
+	}
+	return temp, nil
+}
+
 // fetch downloads one file into a temporary file without a name, and looks at it. Until it is
 // known for a picture, none of it is stored where it could be served.
 func (s *Studio) fetch(ctx context.Context, client *comfy.Client, file comfy.OutputFile) (f fetched, err error) {
-	temp, err := os.CreateTemp(s.config.Scratch, "easel-*")
+	temp, err := s.tempFile()
 	if err != nil {
-		return fetched{}, fmt.Errorf("make temporary file: %w", err)
+		return fetched{}, err
 	}
 	defer func() {
 		if err != nil {
 			_ = temp.Close()
 		}
 	}()
-	if err := os.Remove(temp.Name()); err != nil { // it lives as long as it is open, however we end
-		return fetched{}, fmt.Errorf("unlink temporary file: %w", err)
-	}
 	download, err := client.View(ctx, file)
 	if err != nil {
 		return fetched{}, err

@@ -36,6 +36,8 @@ type follower struct {
 	life   life
 	steps  steps     // as last kept in the database
 	fresh  bool      // not posted yet
+	inputs []string  // uploads that its graph names
+	known  []string  // those of them that the server was believed to have
 	behind bool      // taken over, and not found out about yet
 	asked  time.Time // when ComfyUI was last asked to cancel it
 	hurry  time.Duration
@@ -100,7 +102,13 @@ func (f *follower) begin(ctx context.Context) (over bool, err error) {
 	if f.hold.studio.hub.cancelling(f.generation) {
 		return f.act(ctx, verdict{Do: endCancelled})
 	}
-	v, err := f.submit(ctx)
+	v, err := f.sendInputs(ctx)
+	if err == nil && v.Do == wait {
+		if len(f.inputs) > 0 && f.hold.studio.hub.cancelling(f.generation) { // they may have taken a while
+			return f.act(ctx, verdict{Do: endCancelled})
+		}
+		v, err = f.submit(ctx)
+	}
 	if err != nil {
 		return true, unlessEnded(ctx, err)
 	}

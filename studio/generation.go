@@ -82,6 +82,7 @@ type Generation struct {
 	Rev               int64      // grows with every stored change
 
 	needs          []string  // of a server: see needsOf
+	inputs         []string  // the uploads that it begins with; only until it is stored
 	rank           float64   // places it among its user's of the same priority, least first
 	served         time.Time // when a server last took an image of its user's, as far as this record knows
 	failureCode    string    // of the first image that failed, whatever became of the others

@@ -156,7 +156,7 @@ const (
 	tidyEvents     = "events"     // drop old events
 	tidyUnfinished = "unfinished" // see that every finished prompt has its job
 	tidyWebhooks   = "webhooks"   // see that every delivery and every message has its job
-	tidyDeliveries = "deliveries" // drop the log of old ones, and browsers that want nothing
+	tidyDeliveries = "deliveries" // drop the log of old ones, browsers that want nothing, and unused uploads
 	tidyTemporary  = "temporary"  // remove what broken stores left behind
 	tidyOrphans    = "orphans"    // remove files that nothing refers to
 )
@@ -190,7 +190,7 @@ func (w *tidier) Work(ctx context.Context, job *river.Job[tidyArgs]) error {
 	case tidyDeliveries:
 		_, err := s.queries.WebhookPrune(ctx)
 		_, pushErr := s.queries.PushPrune(ctx)
-		return errors.Join(err, pushErr)
+		return errors.Join(err, pushErr, s.pruneUploads(ctx))
 	case tidyTemporary:
 		removed, err := s.blobs.Sweep(ctx, orphanAge)
 		if removed > 0 {

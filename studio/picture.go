@@ -66,51 +66,62 @@ func sniff(head []byte) (mime string, ok bool) {
 
 // examine decodes a picture as a whole, which proves that it is one, and makes its thumbnail.
 // slots bounds how many are decoded at once.
-func examine(ctx context.Context, r io.ReadSeeker, slots chan struct{}) (picture, error) {
+func examine(ctx context.Context, r io.ReadSeeker, slots chan struct{}) (p picture, err error) {
+	err = opened(ctx, r, slots, func(mime string, decoded image.Image, width, height int) error {
+		p, err = describe(mime, decoded, width, height)
+		return err
+	})
+	return p, err
+}
+
+// opened decodes a picture as a whole, and has a slot while use is at it.
+func opened(ctx context.Context, r io.ReadSeeker, slots chan struct{}, use func(mime string, decoded image.Image, width, height int) error) error {
 	head := make([]byte, 12)
 	n, err := io.ReadFull(r, head)
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
-		return picture{}, fmt.Errorf("read picture: %w", err)
+		return fmt.Errorf("read picture: %w", err)
 	}
 	mime, ok := sniff(head[:n])
 	if !ok {
-		return picture{}, errNotPicture
+		return errNotPicture
 	}
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
-		return picture{}, fmt.Errorf("read picture: %w", err)
+		return fmt.Errorf("read picture: %w", err)
 	}
 	config, _, err := image.DecodeConfig(still(r))
 	if err != nil {
-		return picture{}, fmt.Errorf("%w: %w", errBadPicture, err)
+		return fmt.Errorf("%w: %w", errBadPicture, err)
 	}
 	switch {
 	case config.Width <= 0 || config.Height <= 0:
-		return picture{}, fmt.Errorf("%w: %d x %d pixels", errBadPicture, config.Width, config.Height)
+		return fmt.Errorf("%w: %d x %d pixels", errBadPicture, config.Width, config.Height)
 	case int64(config.Width)*int64(config.Height) > maxPixels:
-		return picture{}, fmt.Errorf("%w: %d x %d pixels", errLargePicture, config.Width, config.Height)
+		return fmt.Errorf("%w: %d x %d pixels", errLargePicture, config.Width, config.Height)
 	}
 	select {
 	case slots <- struct{}{}:
 		defer func() { <-slots }()
 	case <-ctx.Done():
-		return picture{}, ctx.Err()
+		return ctx.Err()
 	}
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
-		return picture{}, fmt.Errorf("read picture: %w", err)
+		return fmt.Errorf("read picture: %w", err)
 	}
 	decoded, err := decode(ctx, still(r))
 	if err != nil {
-		return picture{}, err
+		return err
 	}
+	return use(mime, decoded, config.Width, config.Height)
+}
+
+// describe makes a picture's thumbnail.
+func describe(mime string, decoded image.Image, width, height int) (picture, error) {
 	small := shrink(decoded)
 	var thumbnail bytes.Buffer
 	if err := jpeg.Encode(&thumbnail, small, &jpeg.Options{Quality: thumbnailQual}); err != nil {
 		return picture{}, fmt.Errorf("encode thumbnail: %w", err)
 	}
-	return picture{
-		MIME: mime, Width: config.Width, Height: config.Height,
-		Thumbnail: thumbnail.Bytes(), Color: average(small),
-	}, nil
+	return picture{MIME: mime, Width: width, Height: height, Thumbnail: thumbnail.Bytes(), Color: average(small)}, nil
 }
 
 // decode decodes r for at most decodeWait. Few bytes can mean much work: a progressive JPEG may go over

@@ -144,8 +144,18 @@ func (s *Studio) removeUnused(ctx context.Context, name string) (removed bool, e
 // refer ends an image with the outputs in arg, all of which are stored. It fails when one has been
 // removed since, as a file that nothing referred to: then all is to be stored again.
 func (s *Studio) refer(ctx context.Context, arg db.AttemptSucceedParams) (ended db.AttemptSucceedRow, err error) {
-	names := slices.Compact(slices.Sorted(slices.Values(slices.Concat(arg.SHA256s, arg.Thumbnails))))
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = s.keeping(ctx, slices.Concat(arg.SHA256s, arg.Thumbnails), func(queries *db.Queries) error {
+		ended, err = db.One(queries.AttemptSucceed(ctx, arg))
+		return err
+	})
+	return ended, err
+}
+
+// keeping makes rows that refer to stored files, in one transaction, unless one of the files has been removed since.
+func (s *Studio) keeping(ctx context.Context, names []string, store func(*db.Queries) error) error {
+	slices.Sort(names)
+	names = slices.Compact(names)
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		queries := s.queries.WithTx(tx)
 		if err := queries.BlobsKeep(ctx, names); err != nil {
 			return err
@@ -158,8 +168,6 @@ func (s *Studio) refer(ctx context.Context, arg db.AttemptSucceedParams) (ended 
 				return err
 			}
 		}
-		ended, err = db.One(queries.AttemptSucceed(ctx, arg))
-		return err
+		return store(queries)
 	})
-	return ended, err
 }

@@ -248,6 +248,10 @@ func (f *follower) submit(ctx context.Context) (verdict, error) {
 		return verdict{Do: noteSubmitted, Warnings: warnings(submitted.NodeErrors)}, nil
 	case errors.As(err, &refusal):
 		h.accepted()
+		if lost := f.lostInputs(refusal); len(lost) > 0 {
+			h.inputs.forget(lost)
+			return verdict{Do: endLost, Reason: lossNotSent}, nil
+		}
 		h.looked.Store(false) // it may lack by now what it had: nothing more is sent before that is known
 		ring(h.examine)
 		return rejection(f.workflow, refusal), nil

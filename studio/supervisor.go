@@ -132,9 +132,10 @@ type hold struct {
 	examine chan struct{} // rung to look at the server at once
 	late    chan struct{} // rung to look for what turns up late
 	tell    chan struct{} // rung to store how it is
-	looked  atomic.Bool   // it was looked at since the socket connected: its classes are known, or cannot be
-	anew    atomic.Bool   // it has been away since something was sent: its models may not be loaded any more
-	behind  atomic.Int32  // attempts taken over whose fate is not known yet
+	inputs  sentInputs
+	looked  atomic.Bool  // it was looked at since the socket connected: its classes are known, or cannot be
+	anew    atomic.Bool  // it has been away since something was sent: its models may not be loaded any more
+	behind  atomic.Int32 // attempts taken over whose fate is not known yet
 
 	// Of feed's goroutine alone.
 	lacks        []string             // what waits needs these, and the server does not have them

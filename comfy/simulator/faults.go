@@ -163,6 +163,9 @@ func (f *Faults) ClearQueue() { f.now(func(p *process) { p.queue.clear() }) }
 // ClearHistory wipes the history, as another user may.
 func (f *Faults) ClearHistory() { f.now(func(p *process) { p.queue.forgetAll() }) }
 
+// ClearInputs empties the input folder, as somebody with a shell may.
+func (f *Faults) ClearInputs() { f.now(func(p *process) { p.sim.files.empty(folderInput) }) }
+
 // InjectText sends a text frame, which need not be JSON, to every socket.
 func (f *Faults) InjectText(text string) {
 	f.now(func(p *process) { p.hub.queue(frame{everyone: true, data: []byte(text)}) })

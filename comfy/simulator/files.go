@@ -86,6 +86,13 @@ func (f *files) put(at place, data []byte) {
 	}
 }
 
+// empty removes all files of a folder.
+func (f *files) empty(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.folders[name] = &folder{files: map[string]*file{}}
+}
+
 func (d *folder) remove(name string) {
 	old, ok := d.files[name]
 	if !ok {

@@ -5,8 +5,11 @@ import (
 	"slices"
 )
 
-// TextToImage is the id of the built-in workflow that is used when none is named.
-const TextToImage = "text-to-image"
+// The ids of the built-in workflows. TextToImage is used when none is named.
+const (
+	TextToImage  = "text-to-image"
+	ImageToImage = "image-to-image"
+)
 
 // Kind says what a field holds, and with that its control in a form.
 type Kind string

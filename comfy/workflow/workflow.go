@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"cmp"
 	"embed"
 	"encoding/json"
 	"errors"
@@ -143,8 +144,18 @@ var builtins = sync.OnceValue(func() []*Workflow {
 		}
 		list = append(list, w)
 	}
+	slices.SortStableFunc(list, func(a, b *Workflow) int { // the one that is used when none is named comes first
+		return cmp.Compare(order(a), order(b))
+	})
 	return list
 })
+
+func order(w *Workflow) int {
+	if w.ID == TextToImage {
+		return 0
+	}
+	return 1
+}
 
 // Builtins are the workflows that come with Easel. They are shared: nobody may change them, and
 // Apply works on a copy.
