@@ -86,6 +86,12 @@ func userError(err error) *UserError {
 		return &UserError{Status: http.StatusConflict, Message: "There is no webhook that could be tested. Save one first."}
 	case errors.Is(err, studio.ErrNoSubscription):
 		return &UserError{Status: http.StatusNotFound, Message: "This browser is not known any more. Ask for notifications again."}
+	case errors.Is(err, studio.ErrNoUpload):
+		return &UserError{Status: http.StatusNotFound, Message: "There is no such picture. Those that nothing is made of are forgotten after a day."}
+	case errors.Is(err, studio.ErrUploadTooLarge):
+		return &UserError{Status: http.StatusRequestEntityTooLarge, Message: "The picture is larger than 32 MiB. Make it smaller first."}
+	case errors.Is(err, studio.ErrNoStorage):
+		return &UserError{Status: http.StatusServiceUnavailable, RetryAfter: 30 * time.Second, Message: "The storage for pictures takes nothing just now. Nothing was stored; please try again in a moment."}
 	case errors.Is(err, studio.ErrKeyReused):
 		return &UserError{
 			Status: http.StatusUnprocessableEntity, Message: "This Idempotency-Key was used with another body.",

@@ -37,6 +37,7 @@ type fakeStudio struct {
 	webhooks fakeWebhooks
 
 	workflows fakeWorkflows
+	uploads   map[string][]byte // as they were given, by what the fake says is their hash
 
 	calibrations studio.Calibrations
 

@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
+
+	"easel/studio"
 )
 
 // downloadWait is for the largest file over a slow line.
@@ -32,8 +34,7 @@ func (s *Server) fileRoutes() {
 // attachment.
 var inline = map[string]bool{"image/png": true, "image/jpeg": true, "image/webp": true, "image/gif": true}
 
-// file serves an output or its thumbnail. Its content never changes: an output is what a blob's
-// hash names.
+// file serves an output or its thumbnail.
 func (s *Server) file(resourcePolicy string, thumbnail bool) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		id, image, err := imagePath(r)
@@ -49,25 +50,30 @@ func (s *Server) file(resourcePolicy string, thumbnail bool) func(http.ResponseW
 			return err
 		}
 		defer func() { _ = file.Body.Close() }() // read only
-		h := w.Header()
-		h.Set("Content-Security-Policy", filePolicy)
-		h.Set("Cross-Origin-Resource-Policy", resourcePolicy)
-		h.Set("Cache-Control", "private, max-age=31536000, immutable")
-		h.Set("ETag", strconv.Quote(file.SHA256))
-		h.Set("Content-Type", file.MIME)
-		disposition := "inline"
-		switch {
-		case !inline[file.MIME]:
-			h.Set("Content-Type", "application/octet-stream")
-			disposition = "attachment"
-		case r.URL.Query().Get("download") != "":
-			disposition = "attachment"
-		}
-		h.Set("Content-Disposition", contentDisposition(disposition, file.Name))
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(downloadWait)) // a recorder in a test has none
-		http.ServeContent(w, r, "", file.Time, file.Body)
+		s.serveFile(w, r, file, resourcePolicy)
 		return nil
 	}
+}
+
+// serveFile answers with a stored file. Its content never changes: its name is its hash.
+func (s *Server) serveFile(w http.ResponseWriter, r *http.Request, file *studio.File, resourcePolicy string) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", filePolicy)
+	h.Set("Cross-Origin-Resource-Policy", resourcePolicy)
+	h.Set("Cache-Control", "private, max-age=31536000, immutable")
+	h.Set("ETag", strconv.Quote(file.SHA256))
+	h.Set("Content-Type", file.MIME)
+	disposition := "inline"
+	switch {
+	case !inline[file.MIME]:
+		h.Set("Content-Type", "application/octet-stream")
+		disposition = "attachment"
+	case r.URL.Query().Get("download") != "":
+		disposition = "attachment"
+	}
+	h.Set("Content-Disposition", contentDisposition(disposition, file.Name))
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(downloadWait)) // a recorder in a test has none
+	http.ServeContent(w, r, "", file.Time, file.Body)
 }
 
 // preview serves the latest live preview of an image while there is one. With a rev, as our pages

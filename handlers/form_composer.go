@@ -141,14 +141,9 @@ var shapeRatios = []struct {
 // steps that models like (64 pixels, else the field's own), within the bounds. One that the
 // bounds would bend out of shape is left out.
 func shapes(width, height workflow.FormField) []views.Shape {
-	area := whole(width.Default) * whole(height.Default)
-	if area <= 0 {
-		area = 1024 * 1024
-	}
 	var all []views.Shape
 	for _, ratio := range shapeRatios {
-		w := fit(math.Sqrt(area*ratio.w/ratio.h), width)
-		h := fit(math.Sqrt(area*ratio.h/ratio.w), height)
+		w, h := fitted(width, height, ratio.w/ratio.h)
 		if got := w / h; got < ratio.w/ratio.h*0.9 || got > ratio.w/ratio.h*1.1 {
 			continue
 		}
@@ -157,6 +152,15 @@ func shapes(width, height workflow.FormField) []views.Shape {
 		})
 	}
 	return all
+}
+
+// fitted is the size of a ratio with about as many pixels as the workflow's own default.
+func fitted(width, height workflow.FormField, ratio float64) (w, h float64) {
+	area := whole(width.Default) * whole(height.Default)
+	if area <= 0 {
+		area = 1024 * 1024
+	}
+	return fit(math.Sqrt(area*ratio), width), fit(math.Sqrt(area/ratio), height)
 }
 
 // fit rounds v to a step that a model likes, within the bounds of the field.

@@ -17,7 +17,7 @@ import (
 // with everything that was typed.
 func (s *Server) createGeneration(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Add("Vary", "Datastar-Request")
-	values, err := readForm(r)
+	values, refused, err := s.formWithFiles(w, r)
 	if err != nil {
 		return err
 	}
@@ -31,9 +31,13 @@ func (s *Server) createGeneration(w http.ResponseWriter, r *http.Request) error 
 	}
 	request := formRequest(form, typed)
 	keyed(&request, values)
-	created, err := s.accept(r, request, typed["retryOf"])
-	if err == nil {
-		return s.answerCreated(w, r, values, created)
+	if len(refused) > 0 {
+		err = &studio.InvalidError{Fields: refused}
+	} else {
+		var created studio.Generation
+		if created, err = s.accept(r, request, typed["retryOf"]); err == nil {
+			return s.answerCreated(w, r, values, created)
+		}
 	}
 	composer := s.composer(r, form, typed)
 	composer.Nonce = typed["nonce"] // another body under it is another generation

@@ -59,19 +59,30 @@ func (s *Server) routeLarge(pattern string, most int64, f func(http.ResponseWrit
 	method, path, _ := strings.Cut(pattern, " ")
 	s.larger[method+" "+s.paths.Join(path)] = most
 	s.route(pattern, func(w http.ResponseWriter, r *http.Request) error {
-		wait := time.NewTimer(bodyWait)
-		defer wait.Stop()
-		select {
-		case s.large <- struct{}{}:
-			defer func() { <-s.large }()
-		case <-r.Context().Done():
-			return r.Context().Err()
-		case <-wait.C:
-			return &UserError{Status: http.StatusServiceUnavailable, RetryAfter: bodyWait, Message: "Many files are being taken just now. Please try again in a moment."}
+		leave, err := s.enterLarge(w, r)
+		if err != nil {
+			return err
 		}
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(largeWait)) // a recorder in a test has none
+		defer leave()
 		return f(w, r)
 	})
+}
+
+// enterLarge waits for the turn of a body that is large, and gives it time.
+func (s *Server) enterLarge(w http.ResponseWriter, r *http.Request) (leave func(), err error) {
+	wait := time.NewTimer(bodyWait)
+	defer wait.Stop()
+	select {
+	case s.large <- struct{}{}:
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	case <-wait.C:
+		return nil, &UserError{Status: http.StatusServiceUnavailable, RetryAfter: bodyWait, Message: "Many files are being taken just now. Please try again in a moment."}
+	}
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Now().Add(largeWait)) // a recorder in a test has none
+	_ = rc.SetWriteDeadline(time.Now().Add(largeWait + answerWait))
+	return func() { <-s.large }, nil
 }
 
 // response remembers what was answered.

@@ -88,6 +88,7 @@ func (s *Server) imageView(id string, image *studio.Image) views.Image {
 	for _, o := range image.Outputs {
 		file := views.File{
 			URL: s.paths.Output(id, image.Index, o.Index), Download: s.paths.Download(id, image.Index, o.Index),
+			Use:  s.paths.UseOutput(id, image.Index, o.Index),
 			Node: o.Node, MIME: o.MIME, Size: o.Size, Width: o.Width, Height: o.Height, SHA256: o.SHA256,
 		}
 		shown.Files = append(shown.Files, file)
@@ -157,7 +158,11 @@ func settingsView(form workflow.Form, g *studio.Generation) []views.Setting {
 			if text == "" && field.Kind == workflow.Choice {
 				text = "The server's first"
 			}
-			shown = append(shown, views.Setting{Label: field.Label, Value: text})
+			setting := views.Setting{Label: field.Label, Value: text}
+			if field.Kind == workflow.Image {
+				setting.Upload = text
+			}
+			shown = append(shown, setting)
 			told[field.Name] = true
 		}
 	}

@@ -24,6 +24,7 @@ func (s *Server) renderStudio(w http.ResponseWriter, r *http.Request, code int, 
 	o := s.studio.Overview()
 	page := s.page(r, "studio", "")
 	page.Live = s.paths.Studio()
+	page.Pictures = composer.HasPictures()
 	view := views.StudioView{Stage: s.stageView(o), Strip: s.stripView(o), Composer: composer}
 	if view.Stage != nil {
 		page.Title = tabTitle(*view.Stage, "")
@@ -70,6 +71,11 @@ func (s *Server) newComposer(r *http.Request) (views.Composer, error) {
 	form, err := s.form(r, workflowID)
 	if err != nil {
 		return views.Composer{}, err
+	}
+	if sum := query.Get("image"); sum != "" {
+		if err := s.beginWith(r.Context(), form, sum, typed); err != nil {
+			return views.Composer{}, err
+		}
 	}
 	composer := s.composer(r, form, typed)
 	composer.RetryOf = retryOf

@@ -145,6 +145,8 @@ func New(c Config) (*Server, error) {
 	}
 	s.apiRoutes()
 	s.fileRoutes()
+	s.uploadRoutes()
+	s.larger["POST "+s.paths.Generations()] = maxUploadBody // a form with files; without, it is held to the usual
 	s.embedRoutes()
 	s.probeRoutes()
 	s.pageRoutes()

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"io"
 
 	"github.com/google/uuid"
 
@@ -64,6 +65,13 @@ type Studio interface {
 	Calibrations(ctx context.Context) (studio.Calibrations, error)
 	// Output opens a stored output (or its thumbnail) of a generation.
 	Output(ctx context.Context, id uuid.UUID, image, output int, thumbnail bool) (*studio.File, error)
+	// Upload keeps a picture that was given as an input, UploadOutput one that was made here.
+	// Errors: *studio.InvalidError for "file", studio.ErrUploadTooLarge, ErrNoStorage, ErrUnavailable; ErrNotFound of an output.
+	Upload(ctx context.Context, user uuid.UUID, r io.Reader) (studio.Upload, error)
+	UploadOutput(ctx context.Context, user, generation uuid.UUID, image, output int) (studio.Upload, error)
+	// UploadFile opens an upload (or its thumbnail), UploadSize says how large it is. studio.ErrNoUpload.
+	UploadFile(ctx context.Context, sha256 string, thumbnail bool) (*studio.File, error)
+	UploadSize(ctx context.Context, sha256 string) (width, height int, err error)
 	// Preview is the latest live preview of an image, while there is one.
 	Preview(ctx context.Context, id uuid.UUID, image int) (*comfy.Preview, bool)
 

@@ -3,6 +3,7 @@ package views
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/a-h/templ"
 )
@@ -67,7 +68,7 @@ type Field struct {
 	Name           string // of the control, and of the problems about it
 	Label          string
 	Help           string
-	Kind           string // text, integer, number, choice, boolean, seed: as package workflow has them; url
+	Kind           string // text, integer, number, choice, boolean, seed, image: as package workflow has them; url
 	Value          string // as typed
 	Min, Max, Step string // of a number; empty: not known
 	Choices        []string
@@ -127,4 +128,21 @@ func described(f Field) templ.Attributes {
 		attributes["aria-describedby"] = notes
 	}
 	return attributes
+}
+
+// Uploaded is the SHA-256 of the picture that an image's control holds; empty: none.
+func (f Field) Uploaded() string {
+	if len(f.Value) != 64 || strings.Trim(f.Value, "0123456789abcdef") != "" {
+		return ""
+	}
+	return f.Value
+}
+
+// HasPictures reports whether a picture can be given in the form: then it must be sent in parts.
+func (c Composer) HasPictures() bool {
+	all := slices.Concat(c.Main, c.More)
+	for _, g := range c.Groups {
+		all = append(all, g.Fields...)
+	}
+	return slices.ContainsFunc(all, func(f Field) bool { return f.Kind == "image" })
 }

@@ -149,6 +149,7 @@ func (i Image) Source() string {
 // File is one stored output.
 type File struct {
 	URL, Download string
+	Use           string // where a form posts that makes an input of it
 	Node          string // id of the node that gave it
 	MIME          string
 	Size          int64 // bytes
@@ -438,8 +439,8 @@ type Moment struct {
 	Took string // since the moment before; empty for the first
 }
 
-// Setting is one value of a record.
-type Setting struct{ Label, Value string }
+// Setting is one value of a record; Upload is the SHA-256 of the picture that it is, if it is one.
+type Setting struct{ Label, Value, Upload string }
 
 // InForce is a setting of the program: what holds, and where it came from.
 type InForce struct{ Name, Value, Source string }

@@ -65,7 +65,7 @@ func everywhere(s Site, x string) map[string]templ.Component {
 		"studio":      StudioPage(p, StudioView{Stage: &g, Strip: strip, Composer: composer}),
 		"gallery":     GalleryPage(p, Gallery{Query: x, Cards: []Generation{g, bare}, Now: now}),
 		"queue":       QueuePage(p, QueueView{Paused: true, Running: strip.Queue, Waiting: strip.Queue, Held: strip.Queue}),
-		"generation":  GenerationPage(p, GenerationView{Generation: g, Settings: []Setting{{x, x}}, Record: record, Timeline: timeline}),
+		"generation":  GenerationPage(p, GenerationView{Generation: g, Settings: []Setting{{Label: x, Value: x}}, Record: record, Timeline: timeline}),
 		"delete":      DeletePage(p, g),
 		"servers":     ServersPage(p, servers),
 		"settings":    SettingsPage(p, SettingsView{InForce: []InForce{{x, x, x}}}),

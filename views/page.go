@@ -43,6 +43,7 @@ type Page struct {
 	Live     string // URL of the page's stream; empty: the page does not change by itself
 	Icon     string // file of the tab's icon; empty: that of the site
 	Tab      string // URL of title and icon for a page that is not seen; empty: they do not change
+	Pictures bool   // a form on it takes some
 	Refresh  int    // seconds between reloads where there are no scripts; 0: none
 	Status   Status
 	Previous string // page that k leads to, and j to Next; empty: none

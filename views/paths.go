@@ -113,6 +113,25 @@ func (p Paths) Static(hashed string) string { return p.Base + "/static/" + hashe
 // APIGeneration is a generation as JSON.
 func (p Paths) APIGeneration(id string) string { return p.Base + "/api/generations/" + id }
 
+// UseOutput is where an output is made an input.
+func (p Paths) UseOutput(id string, image, output int) string {
+	return p.Output(id, image, output) + "/use"
+}
+
+// Upload is a picture that was given as an input.
+func (p Paths) Upload(sum string) string { return p.Base + "/uploads/" + url.PathEscape(sum) }
+
+// UploadThumbnail is a small one of it.
+func (p Paths) UploadThumbnail(sum string) string { return p.Upload(sum) + "/thumbnail" }
+
+// APIUploads is where scripts give pictures.
+func (p Paths) APIUploads() string { return p.Base + "/api/uploads" }
+
+// BeginWith is the form of a workflow that begins with an upload.
+func (p Paths) BeginWith(workflow, sum string) string {
+	return p.Studio() + "?workflow=" + url.QueryEscape(workflow) + "&image=" + url.QueryEscape(sum)
+}
+
 // Worker is the service worker; it is in charge of all below its own folder.
 func (p Paths) Worker() string { return p.Base + "/sw.js" }
 
