@@ -165,7 +165,7 @@ func (t *takeOver) number(name, value string) {
 	if !has || value == "" {
 		return
 	}
-	raw := json.RawMessage(textJSON(value))
+	raw := textJSON(value)
 	if _, complaint := ff.parse(raw); complaint == "" {
 		t.values[name] = raw
 		return
@@ -191,7 +191,7 @@ func (t *takeOver) seed(value string) {
 	if !has || value == "" {
 		return
 	}
-	raw := json.RawMessage(textJSON(value))
+	raw := textJSON(value)
 	if _, complaint := ff.parse(raw); complaint != "" {
 		t.warn("The seed %s cannot be used; another will be drawn.", show(value))
 		return
