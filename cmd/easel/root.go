@@ -38,7 +38,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		&cobra.Command{Use: "serve", Short: "Serve (the default)", Args: cobra.NoArgs, RunE: serve},
-		newConfig(), newVersion(), newHealthcheck(), newServer(), newBackup(), newRestore(), newDoctor(), newMigrate(),
+		newConfig(), newVersion(), newHealthcheck(), newServer(), newBackup(), newRestore(), newDoctor(), newMigrate(), newWorkflow(),
 	)
 	return root
 }
