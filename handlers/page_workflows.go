@@ -104,15 +104,11 @@ func (s *Server) renderWorkflow(w http.ResponseWriter, r *http.Request, status i
 		Problems: problemViews(found.Problems), Read: problemViews(found.Read), Notes: problemViews(found.Notes), Editor: editor, Preview: previewOf(found, problem),
 	}
 	if found.HasGraph {
-		view.Exports = append(view.Exports, views.WorkflowExport{Label: "API format", URL: s.paths.WorkflowExport(found.ID, studio.ExportAPI)})
+		view.Exports = append(view.Exports,
+			views.WorkflowExport{Label: "API format", URL: s.paths.WorkflowExport(found.ID, studio.ExportAPI)},
+			views.WorkflowExport{Label: "Editor's format", URL: s.paths.WorkflowExport(found.ID, studio.ExportUI)})
 	}
 	if !found.BuiltIn() {
-		switch _, err := s.studio.ExportWorkflow(r.Context(), found.ID, studio.ExportUI); {
-		case err == nil:
-			view.Exports = append(view.Exports, views.WorkflowExport{Label: "Editor's format", URL: s.paths.WorkflowExport(found.ID, studio.ExportUI)})
-		case !errors.Is(err, studio.ErrNotExportable):
-			return err
-		}
 		view.Exports = append(view.Exports, views.WorkflowExport{Label: "As it was brought", URL: s.paths.WorkflowExport(found.ID, studio.ExportOriginal)})
 		view.Source = "Brought as " + orText(found.Filename, "text") + ", " + views.Bytes(int64(found.OriginalBytes))
 	}

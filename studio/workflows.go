@@ -499,6 +499,9 @@ func (s *Studio) ExportWorkflow(ctx context.Context, id, format string) (*Workfl
 		return &WorkflowExport{Name: w.ID + ".api.json", Container: containerJSON, Data: data, Time: w.UpdatedAt}, nil
 	}
 	if _, ok := workflow.Builtin(id); ok {
+		if format == ExportUI {
+			return s.exportSaved(ctx, id)
+		}
 		return nil, ErrNotExportable
 	}
 	if !workflowID(id) {
@@ -517,7 +520,34 @@ func (s *Studio) ExportWorkflow(ctx context.Context, id, format string) (*Workfl
 		}
 		return &WorkflowExport{Name: name, Container: row.Container, Data: row.Original}, nil
 	}
-	return exportUI(id, row.Original)
+	if file, err := workflow.ReadFile(row.Original); err == nil && file.UI != nil {
+		return &WorkflowExport{Name: id + ".json", Container: containerJSON, Data: file.UI}, nil
+	}
+	return s.exportSaved(ctx, id)
+}
+
+// exportSaved is a workflow in the editor's format where that was not brought: by what the server says that knows most
+// of its nodes.
+func (s *Studio) exportSaved(ctx context.Context, id string) (*WorkflowExport, error) {
+	w, err := s.Workflow(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	var best *workflow.ObjectInfo
+	needs, least := needsOf(w.Graph), 0
+	for _, info := range s.forms.all() {
+		if lacks := len(lacking(needs, info)); best == nil || lacks < least {
+			best, least = info, lacks
+		}
+	}
+	if w.Graph == nil || best == nil {
+		return nil, ErrNotExportable
+	}
+	data, err := w.Graph.Save(best)
+	if err != nil {
+		return nil, fmt.Errorf("save graph: %w", err)
+	}
+	return &WorkflowExport{Name: id + ".json", Container: containerJSON, Data: data, Time: w.UpdatedAt}, nil
 }
 
 // WorkflowExport is a file that is given out.

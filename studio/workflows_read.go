@@ -312,12 +312,3 @@ func (w *Workflow) spare(infos []*workflow.ObjectInfo) {
 		w.SpareForm = made.Form(infos...)
 	}
 }
-
-// exportUI is the editor's graph in what was brought.
-func exportUI(id string, original []byte) (*WorkflowExport, error) {
-	file, err := workflow.ReadFile(original)
-	if err != nil || file.UI == nil {
-		return nil, ErrNotExportable
-	}
-	return &WorkflowExport{Name: id + ".json", Container: containerJSON, Data: file.UI}, nil
-}

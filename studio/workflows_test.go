@@ -184,7 +184,7 @@ func TestWorkflowRefused(t *testing.T) {
 	if _, err := w.studio.EditWorkflow(t.Context(), workflow.TextToImage, studio.WorkflowEdit{}); !errors.Is(err, studio.ErrWorkflowBuiltIn) {
 		t.Errorf("an edit of the built-in one: %v", err)
 	}
-	for format, want := range map[string]bool{studio.ExportAPI: true, studio.ExportOriginal: true, studio.ExportUI: false} {
+	for format, want := range map[string]bool{studio.ExportAPI: true, studio.ExportOriginal: true, studio.ExportUI: false /* no server is there */} {
 		file, err := w.studio.ExportWorkflow(t.Context(), brought.ID, format)
 		if want && (err != nil || len(file.Data) == 0) || !want && !errors.Is(err, studio.ErrNotExportable) {
 			t.Errorf("export as %s: %v", format, err)

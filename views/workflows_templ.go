@@ -1619,7 +1619,7 @@ func WorkflowPreviewBox(s Site, v WorkflowPreview) templ.Component {
 			templ_7745c5c3_Var78 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 151, "<section id=\"workflow-preview\" class=\"workflow-preview\" aria-labelledby=\"preview-title\"><h2 id=\"preview-title\">As people see it</h2>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 151, "<section id=\"workflow-preview\" class=\"workflow-preview\" tabindex=\"0\" aria-labelledby=\"preview-title\"><h2 id=\"preview-title\">As people see it</h2>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -68,7 +68,7 @@ func TestPagesAreAccessible(t *testing.T) {
 			judge(t, tab, axe, fmt.Sprintf("%s, %s, in %s", path, what, name))
 		}
 	}
-	for _, path := range []string{"/", "/gallery", "/queue", "/servers", "/settings", "/calibration", "/nowhere", "/embed/gallery"} {
+	for _, path := range []string{"/", "/gallery", "/queue", "/servers", "/workflows", "/workflows/text-to-image", "/settings", "/calibration", "/nowhere", "/embed/gallery"} {
 		look("empty", path, `true`)
 	}
 	running := s.generate(ask{Prompt: "A mill", TotalImages: 2, Settings: map[string]any{"width": 64, "height": 64}})
