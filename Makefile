@@ -91,7 +91,7 @@ bench: static/datastar.js ## measure; figures belong in docs/performance.md with
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 60m ./bench/...
 
 .PHONY: bench-fanout
-bench-fanout: static/datastar.js ## the fan-out beside three others, against its goals: a quarter of an hour on a machine that does nothing else
+bench-fanout: static/datastar.js ## the fan-out beside three others, against its goals: twenty minutes on a machine that does nothing else
 	@$(NEED) postgres
 	$(GO) test -run '^$$' -bench 'Fanout|Idle' -benchtime 1x -timeout 40m ./bench
 

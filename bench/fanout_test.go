@@ -56,8 +56,8 @@ var fanoutLoads = []load{
 	{10_000, 10, 20, 5, "EABR"},
 	{10_000, 20, 40, 3, "EBR"},
 	{10_000, 30, 60, 3, "EBR"},
-	{19_000, 1, 6, 3, "EBR"},
-	{19_000, 5, 15, 3, "EBR"},
+	{19_000, 1, 6, 2, "EBR"},
+	{19_000, 5, 15, 2, "EBR"},
 }
 
 // BenchmarkFanout (P12) sends steps to many watchers of one generation: through Easel (E), through a bare net/http loop

@@ -1,6 +1,7 @@
 package studio
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -215,6 +216,9 @@ func (h *hub) outlook(r *record, image *Image, s *comfy.Progress, now time.Time)
 // kindOf is what a generation's images have in common.
 func kindOf(g *Generation) kind {
 	k := kind{workflow: g.Workflow}
+	if g.WorkflowVersion > 0 { // in another one a node's id may be that of another node
+		k.workflow = fmt.Sprintf("%s %d", g.Workflow, g.WorkflowVersion)
+	}
 	k.model, _ = g.Settings.Text("model")
 	if steps, ok := g.Settings.Int("steps"); ok {
 		k.steps = within(int(steps), mostSteps)

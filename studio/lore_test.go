@@ -51,6 +51,21 @@ func TestLoreFallsBackStepByStep(t *testing.T) {
 	}
 }
 
+// What was learned of one version of a workflow is not taken for what another takes, whose nodes may have changed places.
+func TestLoreOfVersions(t *testing.T) {
+	t.Parallel()
+	loader := comfy.Work{NodeTime: comfy.NodeTime{Node: "4", Class: "CheckpointLoaderSimple"}}
+	saver := comfy.Work{NodeTime: comfy.NodeTime{Node: "4", Class: "SaveImage"}}
+	l := &lore{}
+	l.teach(kindOf(&Generation{Workflow: "w", WorkflowVersion: 1}), &loader, partWhole, false, time.Minute)
+	if g, ok := find(l, kindOf(&Generation{Workflow: "w", WorkflowVersion: 2}), saver, partWhole, false); ok {
+		t.Errorf("node 4 saves now, and is believed to take %v s", g.amount().mean)
+	}
+	if _, ok := find(l, kindOf(&Generation{Workflow: "w", WorkflowVersion: 1}), loader, partWhole, false); !ok {
+		t.Error("node 4 of the same version is not known")
+	}
+}
+
 func find(l *lore, k kind, w comfy.Work, p part, cold bool) (guess, bool) {
 	a := l.about(k)
 	return a.find(&w, p, cold)
