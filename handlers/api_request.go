@@ -96,7 +96,6 @@ func parseGenerate(body []byte, retry bool) (*studio.Request, error) {
 		}
 	}
 	text("prompt", &request.Prompt)
-	text("negativePrompt", &request.NegativePrompt)
 	text("workflow", &request.Workflow)
 	if raw, ok := object["totalImages"]; ok {
 		n, err := wholeNumber(raw)
@@ -118,6 +117,9 @@ func parseGenerate(body []byte, retry bool) (*studio.Request, error) {
 	}
 	if raw, ok := object["settings"]; ok && json.Unmarshal(raw, &request.Settings) != nil {
 		problems = append(problems, studio.FieldError{Field: "settings", Message: "must be an object"})
+	}
+	if raw, ok := object["negativePrompt"]; ok && json.Unmarshal(raw, &request.NegativePrompt) != nil {
+		problems = append(problems, studio.FieldError{Field: "negativePrompt", Message: "must be text"})
 	}
 	if raw, ok := object["webhook"]; ok && json.Unmarshal(raw, &request.Webhook) != nil {
 		problems = append(problems, studio.FieldError{Field: "webhook", Message: "must be text"})

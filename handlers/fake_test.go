@@ -218,7 +218,9 @@ func (f *fakeStudio) Create(_ context.Context, r studio.Request) (studio.Generat
 	}
 	f.mu.Unlock()
 	state := newState(f, r.Prompt, studio.Pending, max(1, r.TotalImages))
-	state.Generation.NegativePrompt = r.NegativePrompt
+	if r.NegativePrompt != nil {
+		state.Generation.NegativePrompt = *r.NegativePrompt
+	}
 	state.Generation.RetryOf = r.RetryOf
 	f.put(state)
 	f.mu.Lock()

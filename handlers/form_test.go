@@ -65,7 +65,7 @@ func TestPlainFormLeadsToTheGeneration(t *testing.T) {
 		t.Errorf("Location = %q, want %q", got, want)
 	}
 	request := f.created[0]
-	if request.Prompt != "A lamp\nby a window" || request.NegativePrompt != "people" || request.TotalImages != 2 || request.UserID != studio.LocalUser {
+	if request.Prompt != "A lamp\nby a window" || *request.NegativePrompt != "people" || request.TotalImages != 2 || request.UserID != studio.LocalUser {
 		t.Errorf("request = %+v", request)
 	}
 	for name, want := range map[string]string{
@@ -381,7 +381,7 @@ func TestRetryWithOtherSettingsNamesTheOld(t *testing.T) {
 	form.Set("settings.seed", "")
 	post(t, s, "/generations", form)
 	// What was emptied is not filled up from the old one.
-	if got := f.created[0]; got.RetryOf == nil || *got.RetryOf != old || string(got.Settings["steps"]) != `"12"` || got.NegativePrompt != "" || got.Settings["seed"] != nil {
+	if got := f.created[0]; got.RetryOf == nil || *got.RetryOf != old || string(got.Settings["steps"]) != `"12"` || *got.NegativePrompt != "" || got.Settings["seed"] != nil {
 		t.Errorf("request = %+v", got)
 	}
 	form.Set("retryOf", uuid.NewString()) // deleted meanwhile

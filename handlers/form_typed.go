@@ -76,7 +76,7 @@ func typedOf(g *studio.Generation) map[string]string {
 // no number of images goes to it as one that cannot be.
 func formRequest(form workflow.Form, typed map[string]string) studio.Request {
 	request := studio.Request{
-		UserID: studio.LocalUser, Prompt: typed["prompt"], NegativePrompt: typed["negativePrompt"],
+		UserID: studio.LocalUser, Prompt: typed["prompt"], NegativePrompt: new(typed["negativePrompt"]),
 		Workflow: form.ID, Settings: map[string]json.RawMessage{},
 	}
 	if text := strings.TrimSpace(typed["totalImages"]); text != "" {

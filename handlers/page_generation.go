@@ -48,11 +48,22 @@ func (s *Server) showGeneration(w http.ResponseWriter, r *http.Request) error {
 	}
 	return render(w, r, http.StatusOK, views.GenerationPage(page, views.GenerationView{
 		Generation: g.Still(),
+		Workflow:   s.workflowTitle(g.Workflow),
 		Settings:   settingsView(form, &state.Generation),
 		Record:     record,
 		Timeline:   timeline,
 		RetryNonce: uuid.NewString(),
 	}))
+}
+
+// workflowTitle is what a workflow is called; empty: there is none of that id any more.
+func (s *Server) workflowTitle(id string) string {
+	for _, head := range s.studio.Workflows() {
+		if head.ID == id {
+			return head.Title
+		}
+	}
+	return ""
 }
 
 // record reads how a generation went, and who was told of its end.

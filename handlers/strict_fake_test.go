@@ -164,7 +164,10 @@ func (f *strictStudio) Create(_ context.Context, r studio.Request) (studio.Gener
 		f.seed++
 		seed, values["seed"] = f.seed, f.seed
 	}
-	g.NegativePrompt, g.RetryOf, g.Settings, g.CreatedAt, g.UpdatedAt = r.NegativePrompt, r.RetryOf, values, strictTime, strictTime
+	if r.NegativePrompt != nil {
+		g.NegativePrompt = *r.NegativePrompt
+	}
+	g.RetryOf, g.Settings, g.CreatedAt, g.UpdatedAt = r.RetryOf, values, strictTime, strictTime
 	for i := range g.Images {
 		g.Images[i].Seed, g.Images[i].PromptID = seed+uint64(i), ""
 	}
@@ -184,7 +187,10 @@ func (f *strictStudio) check(r *studio.Request) (workflow.Values, error) {
 	for name, value := range r.Settings {
 		raw[name] = value
 	}
-	for name, text := range map[string]string{"prompt": r.Prompt, "negativePrompt": r.NegativePrompt} {
+	for name, text := range map[string]*string{"prompt": &r.Prompt, "negativePrompt": r.NegativePrompt} {
+		if text == nil {
+			continue
+		}
 		value, err := json.Marshal(text)
 		if err != nil {
 			return nil, err

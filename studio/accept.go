@@ -152,8 +152,11 @@ func (s *Studio) parse(form workflow.Form, r Request) (workflow.Values, []workfl
 	var problems []workflow.FieldProblem
 	raw := make(map[string]json.RawMessage, len(r.Settings)+2)
 	maps.Copy(raw, r.Settings)
-	for _, text := range []struct{ name, label, value string }{
-		{fieldPrompt, "The prompt", r.Prompt},
+	for _, text := range []struct {
+		name, label string
+		value       *string
+	}{
+		{fieldPrompt, "The prompt", &r.Prompt},
 		{fieldNegative, "The negative prompt", r.NegativePrompt},
 	} {
 		if _, taken := r.Settings[text.name]; taken {
@@ -162,13 +165,16 @@ func (s *Studio) parse(form workflow.Form, r Request) (workflow.Values, []workfl
 			})
 		}
 		delete(raw, text.name)
+		if text.value == nil {
+			continue
+		}
 		field, has := form.Field(text.name)
-		if complaint := workflow.CheckText(text.label, text.value, field.Required, MaxPromptRunes); complaint != "" {
+		if complaint := workflow.CheckText(text.label, *text.value, field.Required, MaxPromptRunes); complaint != "" {
 			problems = append(problems, workflow.FieldProblem{Field: text.name, Message: complaint})
 			continue
 		}
-		if has || text.value != "" {
-			raw[text.name], _ = json.Marshal(text.value) // text that was checked: it cannot fail
+		if has || *text.value != "" {
+			raw[text.name], _ = json.Marshal(*text.value) // text that was checked: it cannot fail
 		}
 	}
 	values, found := form.Parse(raw)

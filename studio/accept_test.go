@@ -33,7 +33,7 @@ func TestInvalid(t *testing.T) {
 		{"long prompt", studio.Request{Prompt: strings.Repeat("ä", studio.MaxPromptRunes+1)}, "prompt"},
 		{"NUL", studio.Request{Prompt: "a\x00b"}, "prompt"},
 		{"broken UTF-8", studio.Request{Prompt: "a\xff"}, "prompt"},
-		{"NUL in negative prompt", studio.Request{Prompt: "a", NegativePrompt: "\x00"}, "negativePrompt"},
+		{"NUL in negative prompt", studio.Request{Prompt: "a", NegativePrompt: new("\x00")}, "negativePrompt"},
 		{"no images", studio.Request{Prompt: "a", TotalImages: -1}, "totalImages"},
 		{"too many images", studio.Request{Prompt: "a", TotalImages: 65}, "totalImages"},
 		{"unknown workflow", studio.Request{Prompt: "a", Workflow: "nothing"}, "workflow"},

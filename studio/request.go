@@ -21,7 +21,7 @@ const (
 type Request struct {
 	UserID         uuid.UUID
 	Prompt         string
-	NegativePrompt string
+	NegativePrompt *string                    // nil: the workflow's own
 	Workflow       string                     // empty: workflow.TextToImage
 	Settings       map[string]json.RawMessage // by field name; numbers may come as text, absent ones take the default
 	TotalImages    int                        // 0: 1

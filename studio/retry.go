@@ -41,7 +41,7 @@ func (s *Studio) Retry(ctx context.Context, id uuid.UUID, r *Request) (Generatio
 // asRequest is the request that would ask for g again.
 func asRequest(g *Generation) (Request, error) {
 	r := Request{
-		UserID: g.UserID, Prompt: g.Prompt, NegativePrompt: g.NegativePrompt, Workflow: g.Workflow,
+		UserID: g.UserID, Prompt: g.Prompt, NegativePrompt: &g.NegativePrompt, Workflow: g.Workflow,
 		Settings: make(map[string]json.RawMessage, len(g.Settings)), TotalImages: len(g.Images), RetryOf: &g.ID,
 		as: workflowRef{g.Workflow, g.WorkflowVersion},
 	}
@@ -60,7 +60,7 @@ func overlay(r, with *Request) {
 	if with.Prompt != "" {
 		r.Prompt = with.Prompt
 	}
-	if with.NegativePrompt != "" {
+	if with.NegativePrompt != nil {
 		r.NegativePrompt = with.NegativePrompt
 	}
 	if with.Workflow != "" && with.Workflow != r.Workflow {
