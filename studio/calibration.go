@@ -204,7 +204,7 @@ func (p *Progress) outlook(at float64) outlook {
 	}
 	spread := math.Log(p.ETAHigh.Seconds()/p.ETALow.Seconds()) / (2 * inRange)
 	left := p.ETA.Seconds()
-	return outlook{Fraction: float64(p.Overall) / 100, Spent: at, Left: left, Variance: left * left * math.Expm1(spread*spread), Known: true}
+	return outlook{Fraction: float64(p.Overall) / 100, Spent: at, Left: left, Variance: left * left * math.Expm1(spread*spread), Known: true, Grace: p.grace}
 }
 
 // fill adds what a watcher has seen since the last message, for the number moves without one; so it is noted whether

@@ -1,6 +1,7 @@
 package studio
 
 import (
+	"cmp"
 	"math"
 	"time"
 
@@ -108,6 +109,10 @@ type outlook struct {
 	Variance float64 `json:"variance"` // of Left
 	Known    bool    `json:"known"`    // otherwise Fraction is by the nodes' kinds, and there is no Left
 	Aim      aim     `json:"aim,omitzero"`
+
+	// Time alone is progress only while the part at work takes no longer than such parts do.
+	Grace float64 `json:"grace"` // for so many seconds more it is
+	Late  float64 `json:"late"`  // seconds of Spent that were not
 }
 
 func (o outlook) left() amount { return amount{o.Left, o.Variance} }
@@ -119,10 +124,22 @@ func (o outlook) after(passed time.Duration) outlook {
 	}
 	median, spread := o.left().shape()
 	rest := guess{math.Log(max(median, shortestPart)), spread * spread}.rest(passed.Seconds())
+	worked := min(passed.Seconds(), o.Grace) // what comes behind the part at work has not become less
 	o.Spent += passed.Seconds()
-	o.Left, o.Variance = rest.mean, rest.variance
-	o.Fraction = max(o.Fraction, o.Spent/(o.Spent+o.Left))
+	o.Left, o.Variance = max(rest.mean, o.Left-worked), rest.variance
+	o.Late += passed.Seconds() - worked
+	o.Grace -= worked
+	o.Fraction = max(o.Fraction, o.passed())
 	return o
+}
+
+// passed is how much of the time has passed, 0 to 1.
+func (o *outlook) passed() float64 {
+	spent := max(o.Spent-o.Late, 0)
+	if all := spent + o.Left; all > 0 {
+		return spent / all
+	}
+	return o.Fraction
 }
 
 // hold keeps what was told within what can be.
@@ -131,6 +148,29 @@ func (o *outlook) hold() {
 	o.Fraction = min(max(o.Fraction, 0), 1)
 	o.Aim = o.Aim.held()
 	o.Spent, o.Left, o.Variance = min(max(o.Spent, 0), most), min(max(o.Left, 0), most), min(max(o.Variance, 0), most*most)
+	o.Grace, o.Late = min(max(o.Grace, 0), most), min(max(o.Late, 0), most)
+}
+
+// patience is for how many seconds time alone is still progress; negative: it has been none for so long. Of several
+// parts at work the one that may take longest counts.
+type patience struct {
+	seconds float64
+	set     bool
+}
+
+func (p *patience) have(seconds float64) {
+	if !p.set || seconds > p.seconds {
+		p.seconds, p.set = seconds, true
+	}
+}
+
+// with is patience with a part that is believed to take g and has run for elapsed seconds.
+func (p *patience) with(g guess, elapsed float64) { p.have(g.latest() - elapsed) }
+
+// latest is what a part takes in nine of ten cases at most.
+func (g guess) latest() float64 {
+	g = g.held()
+	return math.Exp(g.mu + inRange*math.Sqrt(g.variance))
 }
 
 // foretell says what is left of a prompt. spent is how long it has run; stored is how long it has been over for
@@ -139,7 +179,8 @@ func (o *outlook) hold() {
 func (l *about) foretell(s *comfy.Progress, spent, stored time.Duration, now time.Time) outlook {
 	o := outlook{Fraction: s.Fraction, Spent: spent.Seconds()}
 	var left togetherness
-	if stored < 0 && !l.remaining(s, now, &left) {
+	var p patience
+	if stored < 0 && !l.remaining(s, now, &left, &p) {
 		return o
 	}
 	store, known := l.find(&comfy.Work{}, partStore, false)
@@ -149,35 +190,40 @@ func (l *about) foretell(s *comfy.Progress, spent, stored time.Duration, now tim
 	case !known: // decoding and saving were learned in this run, what follows was not
 	case stored >= 0:
 		left.add(store.rest(stored.Seconds()))
+		p.with(store, stored.Seconds())
 	default:
 		left.add(store.amount())
 	}
 	sum := left.amount()
 	o.Left, o.Variance, o.Known = sum.mean, sum.variance, true
-	if all := o.Spent + o.Left; all > 0 {
-		o.Fraction = o.Spent / all
-	}
+	o.Grace, o.Late = max(p.seconds, 0), max(-p.seconds, 0)
+	o.Fraction = o.passed()
 	o.Aim = l.aimAt(o.Fraction)
 	return o
 }
 
-// remaining adds up what is left of the nodes; false if nothing is known of one of them.
-func (l *about) remaining(s *comfy.Progress, now time.Time, left *togetherness) (known bool) {
+// remaining adds up what is left of the nodes, with patience for the one at work; false if nothing is known of one of
+// them.
+func (l *about) remaining(s *comfy.Progress, now time.Time, left *togetherness, p *patience) (known bool) {
 	works := s.Work()
 	elapsed := s.Elapsed(now)
 	cold := isCold(works)
 	unit, haveUnit := l.unit(works, s.StepTime)
+	var ended time.Duration // the last part that is over
+	next := 0.0             // seconds of the first that is not
 	for i := range works {
 		w := &works[i]
 		if w.Over {
+			ended = max(ended, w.End)
 			continue
 		}
 		if w.Sampler {
-			a, ok := l.sampling(w, s.StepTime, elapsed, cold)
+			a, ok := l.sampling(w, s.StepTime, elapsed, cold, p)
 			if !ok {
 				return false
 			}
 			left.add(a)
+			next = cmp.Or(next, left.all.mean)
 			continue
 		}
 		g, learned := l.find(w, partWhole, cold)
@@ -188,10 +234,20 @@ func (l *about) remaining(s *comfy.Progress, now time.Time, left *togetherness) 
 			g = guessOf(w.Weight*unit, priorSpread)
 		}
 		if w.Running {
-			left.add(g.restOf(w, (elapsed - w.Start).Seconds(), learned))
+			ran := (elapsed - w.Start).Seconds()
+			left.add(g.restOf(w, ran, learned))
+			if w.Part >= leastPart {
+				p.have(ran * (1 - w.Part) / w.Part) // its own bar tells
+			} else {
+				p.with(g, ran)
+			}
 		} else {
 			left.add(g.amount())
 		}
+		next = cmp.Or(next, left.all.mean)
+	}
+	if !p.set { // between two parts, or its beginning went unheard
+		p.have(2*next - (elapsed - ended).Seconds())
 	}
 	return len(works) > 0
 }
@@ -249,7 +305,7 @@ func (l *about) unit(works []comfy.Work, seen time.Duration) (seconds float64, o
 }
 
 // sampling is what is left of a sampler. seen is the pace of its last steps; 0: none was seen.
-func (l *about) sampling(w *comfy.Work, seen, elapsed time.Duration, cold bool) (amount, bool) {
+func (l *about) sampling(w *comfy.Work, seen, elapsed time.Duration, cold bool, p *patience) (amount, bool) {
 	step, learned := l.find(w, partStep, cold)
 	if n := len(w.Passes); seen > 0 && w.Running && n > 0 {
 		// The more steps of this run were seen, the less does it matter what earlier ones took.
@@ -277,10 +333,13 @@ func (l *about) sampling(w *comfy.Work, seen, elapsed time.Duration, cold bool) 
 		waited := (elapsed - moved).Seconds()
 		if left <= 0 {
 			if !haveLast {
+				p.with(step, waited)
 				return amount{}, true
 			}
+			p.with(last, waited)
 			return last.rest(waited), true
 		}
+		p.with(step, waited)
 		// The steps to come, and what is left of the present one, which may be stuck.
 		rest := step.amount().times(float64(left - 1)).plus(step.rest(waited))
 		if haveLast {
@@ -295,6 +354,7 @@ func (l *about) sampling(w *comfy.Work, seen, elapsed time.Duration, cold bool) 
 	begin := first.amount()
 	if w.Running {
 		begin = first.rest((elapsed - w.Start).Seconds())
+		p.with(first, (elapsed - w.Start).Seconds())
 	}
 	if haveLast {
 		begin = begin.plus(last.amount())

@@ -160,3 +160,66 @@ func TestForetellProperties(t *testing.T) {
 		}
 	})
 }
+
+// A prompt that hangs is no further than its present step: however much time passes, the number stops where that step
+// would have ended had it been no later than usual.
+func TestNumberStopsWhereTheWorkStops(t *testing.T) {
+	t.Parallel()
+	plan := comfy.NewPlan(workflow.Graph{
+		"1": {ClassType: "Loader"},
+		"2": {ClassType: "KSampler", Inputs: map[string]json.RawMessage{
+			"steps": json.RawMessage("20"), "model": json.RawMessage(`["1",0]`), "latent_image": json.RawMessage(`["1",0]`),
+		}},
+		"3": {ClassType: "SaveImage", Inputs: map[string]json.RawMessage{"images": json.RawMessage(`["2",0]`)}},
+	}, nil)
+	const tick = 100 * time.Millisecond
+	l, k := &lore{}, kind{workflow: "w", width: 512, height: 512, steps: 20}
+	// run is a run up to a step, or to its end, and the most that is said of it while it says nothing for two hours.
+	run := func(node string, until int) (at, most float64) {
+		start := time.Now()
+		now := start
+		p := plan.Start("p")
+		say := func(m comfy.Message) {
+			m.PromptID, now = "p", now.Add(tick)
+			p = comfy.Fold(&plan, p, m, now)
+		}
+		look := func() (at, most float64) {
+			told := l.outlookOf(k, &p, p.Elapsed(now), -1, now)
+			for later := tick; later < 2*time.Hour; later *= 2 {
+				here := l.outlookOf(k, &p, p.Elapsed(now.Add(later)), -1, now.Add(later))
+				most = max(most, here.Fraction, told.after(later).Fraction)
+			}
+			return told.Fraction, most
+		}
+		say(comfy.Message{Type: comfy.TypeExecutionStart})
+		for _, id := range []string{"1", "2", "3"} {
+			say(comfy.Message{Type: comfy.TypeExecuting, Node: id, DisplayNode: id})
+			for step := 1; id == "2" && step <= 20; step++ {
+				if id == node && step > until {
+					return look()
+				}
+				say(comfy.Message{Type: comfy.TypeProgress, Node: id, Value: float64(step), Max: 20})
+			}
+			if id == node {
+				return look()
+			}
+		}
+		say(comfy.Message{Type: comfy.TypeExecutionSuccess})
+		say(comfy.Message{Type: comfy.TypeExecuting})
+		l.study(k, &p)
+		l.teach(k, &comfy.Work{}, partStore, false, tick)
+		return 0, 0
+	}
+	for range 5 {
+		run("", 0)
+	}
+	for step := range 19 {
+		_, next := run("2", step+1)
+		if at, most := run("2", step); most > next || most < at {
+			t.Errorf("at step %d of 20 it is %.2f, and %.2f when that hangs; one step more and it were %.2f", step, at, most, next)
+		}
+	}
+	if at, most := run("1", 0); most > 0.15 || most < at {
+		t.Errorf("in the loader it is %.2f, and %.2f when that hangs", at, most)
+	}
+}

@@ -197,6 +197,7 @@ func (p *Progress) foretell(o outlook, now time.Time) {
 	if o.Known && o.Left > 0 && working(p.Phase) {
 		p.remain(o.left(), o.Aim, now)
 		p.Pace = 100 / max(o.Spent+o.Left, shortestPart)
+		p.grace = o.Grace
 	}
 }
 

@@ -33,6 +33,7 @@ type Progress struct {
 	ETALow         time.Duration // four of five end between ETALow and ETAHigh
 	ETAHigh        time.Duration
 	Pace           float64   // points of Overall a second, as foretold; 0: nothing is
+	grace          float64   // seconds that it may go on so without news
 	QueuePosition  int       // from 1; 0 when not queued, and while held back
 	ExpectedStart  time.Time // of what waits; zero while unknown
 	ExpectedFinish time.Time // when it was foretold, plus ETA; zero while unknown
