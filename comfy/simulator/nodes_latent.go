@@ -221,7 +221,11 @@ func decodeLatent(c *call) (reply, error) {
 	}
 	pictures := make([]*image.RGBA, l.batch)
 	for i := range pictures {
-		pictures[i] = l.paint(i, l.width, l.height)
+		if c.p.sim.config.Flat {
+			pictures[i] = paint.Flat(l.width, l.height, 0x7f, 0x7f, 0x7f)
+		} else {
+			pictures[i] = l.paint(i, l.width, l.height)
+		}
 		if c.p.ctx.Err() != nil {
 			return reply{}, errKilled
 		}

@@ -46,6 +46,9 @@ type Config struct {
 	// PreviewSize is the longer side of a preview in pixels; 0: 512, as ComfyUI's --preview-size.
 	PreviewSize int
 
+	// Flat gives pictures of one colour: for measurements in which the time of painting them is noise.
+	Flat bool
+
 	// Pace is how long the stages of a run take; the zero value never waits.
 	Pace Pace
 
