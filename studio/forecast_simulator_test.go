@@ -27,9 +27,15 @@ var moments = [...]string{"accepted", "begun", "25%", "50%", "75%"}
 // whose times are those of real cards, fifty times as fast, with noise in everything. It says how many ends lay in the
 // ranges that were stated, and how wide these were in parts of what was left.
 func BenchmarkForecastSimulator(b *testing.B) {
+	for _, users := range []int{1, 3} {
+		b.Run(fmt.Sprintf("users=%d", users), func(b *testing.B) { forecastSimulator(b, users) })
+	}
+}
+
+func forecastSimulator(b *testing.B, users int) {
 	var of tallies
 	for i := range b.N {
-		installed(b, uint64(i)+1).work(300, 60, &of) //nolint:gosec // small
+		installed(b, users, uint64(i)+1).work(300, 60, &of) //nolint:gosec // small
 	}
 	for at, t := range of.moments {
 		b.Logf("%s: of %d ends %d came too early and %d too late", moments[at], t.all, t.early, t.late)
@@ -64,8 +70,7 @@ func (t *tallies) count(moment int, low, high, took float64) {
 	}
 }
 
-// installation is an Easel with three servers, of which the slowest takes twice as long as the fastest, and three
-// users.
+// installation is an Easel with three servers, of which the slowest takes twice as long as the fastest.
 type installation struct {
 	*studio.Studio
 
@@ -75,10 +80,10 @@ type installation struct {
 	noise *rand.Rand
 }
 
-func installed(b *testing.B, seed uint64) *installation {
+func installed(b *testing.B, users int, seed uint64) *installation {
 	b.Helper()
 	in := &installation{b: b, pool: dbtest.New(b, dbtest.With("river", studio.Migrate)), noise: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // a model
-	for i := range 3 {
+	for i := range users {
 		user := uuid.New()
 		if _, err := in.pool.Exec(b.Context(), "INSERT INTO users (id, name) VALUES ($1, $2)", user, fmt.Sprint("user ", i)); err != nil {
 			b.Fatal(err)
