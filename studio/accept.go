@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"easel/comfy/prompt"
 	"easel/comfy/workflow"
 	"easel/db"
 	"easel/failpoint"
@@ -124,6 +125,9 @@ func (s *Studio) check(ctx context.Context, r Request) (Generation, error) {
 			Width: int(width), Height: int(height),
 		}
 	}
+	if complaints := unresolvable(&g); len(complaints) > 0 {
+		return Generation{}, &InvalidError{Fields: complaints}
+	}
 	g.needs = needsOfRequest(made, &g)
 	gone, err := s.beginWith(ctx, &g, form, values)
 	if err != nil {
@@ -199,6 +203,23 @@ func mentions(problems []workflow.FieldProblem, field string) bool {
 	}
 	return false
 }
+
+// unresolvable are complaints about prompts of which nothing can be drawn for some image.
+func unresolvable(g *Generation) (complaints []FieldError) {
+	for _, text := range []struct{ name, value string }{{fieldPrompt, g.Prompt}, {fieldNegative, g.NegativePrompt}} {
+		for i := range g.Images {
+			if _, err := resolvePrompt(text.value, g.Images[i].Seed); err != nil {
+				complaints = append(complaints, FieldError{Field: text.name, Message: err.Error()})
+				break
+			}
+		}
+	}
+	return complaints
+}
+
+// resolvePrompt is the prompt of one image: what is drawn of {a|b} hangs on the image's seed alone, so that the same
+// seed makes the same picture again. What is kept with the generation is the text as it was written.
+func resolvePrompt(text string, seed uint64) (string, error) { return prompt.Resolve(text, seed, nil) }
 
 // resolveSeeds draws the seeds that were left open, so that what is stored can be made again, and
 // returns the one that numbers the images.

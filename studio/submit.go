@@ -180,6 +180,11 @@ func (h *hold) graph(w *workflow.Workflow, row db.ImagePickRow, promptID uuid.UU
 	if err != nil {
 		return nil, err
 	}
+	seed, err := resolveSeeds(form, values) // drawn when it was accepted
+	if err != nil {
+		return nil, err
+	}
+	seed += uint64(row.Index - 1) //nolint:gosec // index counts from 1
 	for _, field := range form.Fields {
 		if field.Kind != workflow.Seed {
 			continue
@@ -189,10 +194,14 @@ func (h *hold) graph(w *workflow.Workflow, row db.ImagePickRow, promptID uuid.UU
 		}
 	}
 	if _, ok := form.Field(fieldPrompt); ok {
-		values[fieldPrompt] = row.Prompt
+		if values[fieldPrompt], err = resolvePrompt(row.Prompt, seed); err != nil {
+			return nil, err
+		}
 	}
 	if _, ok := form.Field(fieldNegative); ok {
-		values[fieldNegative] = row.NegativePrompt
+		if values[fieldNegative], err = resolvePrompt(row.NegativePrompt, seed); err != nil {
+			return nil, err
+		}
 	}
 	graph, err := w.Apply(values)
 	if err != nil {

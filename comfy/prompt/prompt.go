@@ -42,8 +42,8 @@ type Error struct {
 func (e *Error) Error() string { return e.Message }
 
 // Resolve makes a prompt of a template. The same template, wildcards and seed always give the
-// same; neighbouring seeds give prompts that have nothing to do with each other. A nil wildcards
-// has none. Errors are of type *Error.
+// same; neighbouring seeds give prompts that have nothing to do with each other. Without
+// wildcards their names are text like any other. Errors are of type *Error.
 func Resolve(template string, seed uint64, wildcards Wildcards) (string, error) {
 	if n := utf8.RuneCountInString(template); n > MaxRunes {
 		return "", &Error{Message: fmt.Sprintf("The prompt has %d characters; at most %d are allowed.", n, MaxRunes)}
@@ -76,10 +76,13 @@ func (r *resolver) resolve(p place, depth int) error {
 	for at := 0; at < len(p.text); {
 		t := next(p, at, braces)
 		var err error
-		if t.choice != nil {
-			err = r.choose(t.choice, depth)
-		} else {
+		switch {
+		case t.choice == nil:
 			err = r.write(t.text, p, at)
+		case t.choice.wildcard != "" && r.wildcards == nil:
+			err = r.write(p.text[at:at+t.length], p, at)
+		default:
+			err = r.choose(t.choice, depth)
 		}
 		if err != nil {
 			return err
@@ -184,11 +187,7 @@ func (r *resolver) wildcard(c *choice) (options, error) {
 	if known {
 		return from, nil
 	}
-	var lines []string
-	ok := false
-	if r.wildcards != nil {
-		lines, ok = r.wildcards(c.wildcard)
-	}
+	lines, ok := r.wildcards(c.wildcard)
 	switch {
 	case !ok:
 		return options{}, c.fail(0, fmt.Sprintf("There is no wildcard “%s”; \\__ stands for two underscores", c.wildcard))

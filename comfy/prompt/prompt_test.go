@@ -110,7 +110,10 @@ func TestResolveErrors(t *testing.T) {
 			t.Errorf("%.30q: %q, %+v", template, s, err)
 		}
 	}
-	if _, err := Resolve("__animals__", 1, nil); err == nil {
+	if got, err := Resolve("__init__ of {2$$__animals__}", 1, nil); err != nil || got != "__init__ of {2$$__animals__}" {
+		t.Errorf("without wildcards: %q, %v", got, err)
+	}
+	if _, err := Resolve("__animals__", 1, func(string) ([]string, bool) { return nil, false }); err == nil {
 		t.Error("without wildcards one was found")
 	}
 }

@@ -34,7 +34,7 @@ func TestPeopleReadTheRecord(t *testing.T) {
 	page := tab.Text("main")
 	for _, fact := range []string{
 		"A heron in the reeds", "people", models[1], "128", "64", "6.5", "dpmpp_2m", "karras", "18446744073709551615", "big",
-		g.Images[0].ComfyUIPromptID, g.ID, "text-to-image", "image/png",
+		g.Images[0].ComfyUIPromptID, g.ID, "Text to image", "image/png",
 		"Picked", "Accepted by ComfyUI", "Running", "First step", "Done in ComfyUI", "Ended",
 	} {
 		if !strings.Contains(page, fact) {
