@@ -37,15 +37,16 @@ func (q *Queries) WorkflowCount(ctx context.Context) (int64, error) {
 	return count, err
 }
 
-const workflowDelete = `-- name: WorkflowDelete :exec
-DELETE FROM workflows w
-WHERE w.id = $1 AND w.archived_at IS NOT NULL
-  AND NOT EXISTS (SELECT FROM generations g WHERE g.workflow = w.id AND g.workflow_version IS NOT NULL)
+const workflowEmpty = `-- name: WorkflowEmpty :exec
+DELETE FROM workflow_versions v USING workflows w
+WHERE w.id = $1 AND w.archived_at IS NOT NULL AND v.workflow_id = w.id AND NOT EXISTS (
+    SELECT FROM generations g WHERE g.workflow = v.workflow_id AND g.workflow_version = v.version)
 `
 
-// WorkflowDelete removes one that was archived and never used. What refers to it meanwhile makes it fail.
-func (q *Queries) WorkflowDelete(ctx context.Context, id string) error {
-	_, err := q.db.Exec(ctx, workflowDelete, id)
+// WorkflowEmpty removes the versions of one that was archived which no generation refers to. The workflow stays: an id
+// and a version name one graph for ever. What refers to one meanwhile makes it fail.
+func (q *Queries) WorkflowEmpty(ctx context.Context, id string) error {
+	_, err := q.db.Exec(ctx, workflowEmpty, id)
 	return err
 }
 

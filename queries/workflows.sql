@@ -88,8 +88,9 @@ WHERE s.workflow_id = @id AND NOT EXISTS (SELECT FROM workflow_versions v WHERE 
 -- name: WorkflowArchive :execrows
 UPDATE workflows SET archived_at = now() WHERE id = @id AND archived_at IS NULL;
 
--- WorkflowDelete removes one that was archived and never used. What refers to it meanwhile makes it fail.
--- name: WorkflowDelete :exec
-DELETE FROM workflows w
-WHERE w.id = @id AND w.archived_at IS NOT NULL
-  AND NOT EXISTS (SELECT FROM generations g WHERE g.workflow = w.id AND g.workflow_version IS NOT NULL);
+-- WorkflowEmpty removes the versions of one that was archived which no generation refers to. The workflow stays: an id
+-- and a version name one graph for ever. What refers to one meanwhile makes it fail.
+-- name: WorkflowEmpty :exec
+DELETE FROM workflow_versions v USING workflows w
+WHERE w.id = @id AND w.archived_at IS NOT NULL AND v.workflow_id = w.id AND NOT EXISTS (
+    SELECT FROM generations g WHERE g.workflow = v.workflow_id AND g.workflow_version = v.version);

@@ -467,11 +467,12 @@ func (s *Studio) DeleteWorkflow(ctx context.Context, id string) error {
 	}
 	s.workflowsChanged(ctx)
 	s.logger.InfoContext(ctx, "workflow removed", "workflow", id)
-	if err := s.queries.WorkflowDelete(ctx, id); err != nil { // it is in use since this moment, and stays for that
-		s.logger.DebugContext(ctx, "a removed workflow stays", "workflow", id, "err", err)
-		return nil
+	for _, forget := range []func(context.Context, string) error{s.queries.WorkflowEmpty, s.queries.WorkflowSourcesForget} {
+		if err := forget(ctx, id); err != nil { // in use since this moment: it stays for that
+			s.logger.DebugContext(ctx, "a version of a removed workflow stays", "workflow", id, "err", err)
+			break
+		}
 	}
-	s.announce(bellWorkflows, uuid.Nil, 0)
 	return nil
 }
 

@@ -37,6 +37,9 @@ func (r *reading) columns() (c struct{ graph, fields, problems []byte }, err err
 	if c.fields, err = json.Marshal(append([]workflow.Field{}, r.fields...)); err != nil {
 		return c, fmt.Errorf("encode fields: %w", err)
 	}
+	if len(c.fields) > maxFieldsBytes {
+		return c, &InvalidError{Fields: []FieldError{{Field: "file", Message: "The texts in this graph are more than a form can hold."}}}
+	}
 	if c.problems, err = json.Marshal(append([]workflow.Problem{}, r.problems...)); err != nil {
 		return c, fmt.Errorf("encode problems: %w", err)
 	}
@@ -104,6 +107,9 @@ func (s *Studio) readForeign(data []byte) (*reading, error) {
 	case file.API == nil && file.Parameters != nil:
 		s.takeParameters(r, file.Parameters)
 		return r, nil
+	}
+	if err := r.graph.CheckTexts(); err != nil {
+		return nil, badFile(err)
 	}
 	r.fields = workflow.Discover(r.graph, infos, hints)
 	return r, nil

@@ -129,8 +129,8 @@ func TestWorkflowVersions(t *testing.T) {
 	if err := w.studio.DeleteWorkflow(t.Context(), "four-quick-steps-2"); err != nil {
 		t.Fatal(err)
 	}
-	if n := w.count("SELECT count(*) FROM workflows"); n != 1 {
-		t.Errorf("%d workflows are kept, want the one that was used", n)
+	if n := w.count("SELECT count(*) FROM workflow_sources"); n != 1 {
+		t.Errorf("%d files are kept, want that of the one that was used", n)
 	}
 	for _, id := range []string{brought.ID, "never", "A B", strings.Repeat("x", 100)} {
 		if _, err := w.studio.Workflow(t.Context(), id); !errors.Is(err, studio.ErrNoWorkflow) {
@@ -264,5 +264,60 @@ func TestStockWorkflows(t *testing.T) {
 		if len(brought.Form.Fields) == 0 || !brought.HasGraph || !brought.Runnable() && len(brought.Problems) == 0 {
 			t.Errorf("%s gives %d fields, and %v to say", file, len(brought.Form.Fields), brought.Problems)
 		}
+	}
+}
+
+// One that is brought under the title of another that was removed is not taken for that.
+func TestWorkflowOfARemovedOnesTitle(t *testing.T) {
+	t.Parallel()
+	w := open(t, func(w *workshop, _ *simulator.Config) { w.unserved = true })
+	first := w.bring(ownWorkflow(t, "Again"), "")
+	if err := w.studio.DeleteWorkflow(t.Context(), first.ID); err != nil {
+		t.Fatal(err)
+	}
+	if n := w.count("SELECT count(*) FROM workflow_sources"); n != 0 {
+		t.Errorf("%d files are kept of what was removed and never used", n)
+	}
+	second := w.bring([]byte(strings.Replace(string(ownWorkflow(t, "Again")), `"width":64`, `"width":128`, 1)), "")
+	export, err := w.studio.ExportWorkflow(t.Context(), second.ID, studio.ExportAPI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second.ID == first.ID || !strings.Contains(string(export.Data), `"width":128`) {
+		t.Errorf("%s was removed; %s of the same title is %s", first.ID, second.ID, export.Data)
+	}
+}
+
+// What no database can hold, and what no form takes, is refused or left as it is, in words.
+func TestWorkflowTextsThatCannotBeKept(t *testing.T) {
+	t.Parallel()
+	w := open(t, func(w *workshop, _ *simulator.Config) { w.unserved = true })
+	graph := func(text string) []byte {
+		raw, err := json.Marshal(map[string]any{
+			"5": map[string]any{"class_type": "CheckpointLoaderSimple", "inputs": map[string]any{"ckpt_name": "a.safetensors"}},
+			"6": map[string]any{"class_type": "CLIPTextEncode", "inputs": map[string]any{"text": text, "clip": []any{"5", 1}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	var invalid *studio.InvalidError
+	_, err := w.studio.ImportWorkflow(t.Context(), studio.WorkflowFile{Data: graph("a\x00b")})
+	if !errors.As(err, &invalid) || !strings.Contains(invalid.Fields[0].Message, `node "6"`) || !strings.Contains(invalid.Fields[0].Message, "NUL") {
+		t.Errorf("a NUL: %v", err)
+	}
+	if brought := w.bring(graph(`not a \u0000`), ""); len(brought.Fields) == 0 {
+		t.Error("a backslash in front of u0000 is taken for a NUL")
+	}
+	long := w.bring(graph(strings.Repeat("<", 2_000_000)), "")
+	for _, f := range long.Fields {
+		if len(f.Default) > 4*workflow.MaxTextRunes {
+			t.Errorf("field %s has a default of %d bytes", f.Name, len(f.Default))
+		}
+	}
+	title := "Renamed"
+	if _, err := w.studio.EditWorkflow(t.Context(), long.ID, studio.WorkflowEdit{Title: &title, Version: long.Version}); err != nil {
+		t.Errorf("cannot be renamed: %v", err)
 	}
 }

@@ -46,6 +46,9 @@ func Convert(ui []byte, info *ObjectInfo) (*Converted, error) {
 	if info == nil {
 		return nil, &GraphError{Problem: "a graph of the editor can be converted only once a server has told its nodes"}
 	}
+	if holdsNUL(ui) {
+		return nil, &GraphError{Problem: errNUL.Error()}
+	}
 	saved, err := readSaved(ui)
 	if err != nil {
 		return nil, err

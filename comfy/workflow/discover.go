@@ -132,7 +132,7 @@ func (d *discovery) add(r *role, id, name string, unit int) *find {
 	in := d.input(target.Node, target.Input)
 	kind := kindOf(in, r.kind)
 	value, ok := literal(kind, raw)
-	if !ok {
+	if !ok || kind == Text && tooLong(value) {
 		return nil
 	}
 	d.taken[target] = true
@@ -160,6 +160,12 @@ func (d *discovery) add(r *role, id, name string, unit int) *find {
 	}
 	d.finds = append(d.finds, f)
 	return f
+}
+
+// tooLong: a form does not take so much text, so that the value stays as it is.
+func tooLong(value json.RawMessage) bool {
+	var text string
+	return json.Unmarshal(value, &text) == nil && CheckText("", text, false, MaxTextRunes) != ""
 }
 
 // offered reports whether some server has the file that a graph came with.

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"strings"
 )
 
 // Limits of what ParseGraph reads. ComfyUI itself knows none; real graphs have up to some
 // hundreds of nodes and nest their inputs two or three levels deep.
 const (
 	MaxNodes      = 5_000
+	MaxInputs     = 100_000 // of all nodes together
 	MaxGraphDepth = 64
 )
 
@@ -73,14 +75,35 @@ func ParseGraph(data []byte) (Graph, error) {
 		return nil, &GraphError{Problem: fmt.Sprintf("the graph has %d nodes; %d are allowed", len(nodes), MaxNodes)}
 	}
 	g := make(Graph, len(nodes))
+	inputs := 0
 	for _, id := range sortedKeys(nodes) {
 		n, err := parseNode(nodes[id])
 		if err != nil {
 			return nil, &GraphError{Node: id, Problem: err.Error()}
 		}
+		inputs += len(n.Inputs)
 		g[id] = n
 	}
+	if inputs > MaxInputs {
+		return nil, &GraphError{Problem: fmt.Sprintf("the nodes have %d inputs; %d are allowed", inputs, MaxInputs)}
+	}
 	return g, nil
+}
+
+// CheckTexts refuses a NUL in any of the texts: ComfyUI would take it, Postgres does not. The error is a *GraphError.
+func (g Graph) CheckTexts() error {
+	for _, id := range sortedKeys(g) {
+		n := g[id]
+		for _, input := range sortedKeys(n.Inputs) {
+			if holdsNUL(n.Inputs[input]) || strings.Contains(input, "\x00") {
+				return &GraphError{Node: id, Input: input, Problem: errNUL.Error()}
+			}
+		}
+		if strings.Contains(id+n.ClassType, "\x00") || holdsNUL(n.Meta) {
+			return &GraphError{Node: id, Problem: errNUL.Error()}
+		}
+	}
+	return nil
 }
 
 // looksLikeUI knows the editor's format by its list of nodes: in API format the value of any

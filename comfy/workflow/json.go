@@ -41,6 +41,29 @@ func CheckJSON(data []byte, maxDepth int) error {
 	return nil
 }
 
+// holdsNUL reports whether a text in JSON that was checked holds a NUL, which Postgres does not store, and no node has
+// use for.
+func holdsNUL(data []byte) bool {
+	const escape = `\u0000`
+	for from := 0; ; {
+		at := bytes.Index(data[from:], []byte(escape))
+		if at < 0 {
+			return false
+		}
+		at += from
+		before := at
+		for before > 0 && data[before-1] == '\\' {
+			before--
+		}
+		if (at-before)%2 == 0 { // its backslash is not escaped itself
+			return true
+		}
+		from = at + 1
+	}
+}
+
+var errNUL = errors.New("a text holds a NUL character, which no text may have")
+
 // CheckStructure is CheckJSON without a look into the texts, for readers that have more to say
 // about those: it refuses what is no JSON, keys that stand twice, and nesting deeper than maxDepth.
 func CheckStructure(data []byte, maxDepth int) error {
