@@ -359,7 +359,12 @@ func defaultJSON(kind workflow.Kind, text string) json.RawMessage {
 // editOf is what the studio is asked for.
 func editOf(edits []fieldEdit, typed map[string]string) studio.WorkflowEdit {
 	edit := studio.WorkflowEdit{Fields: []workflow.Field{}}
-	edit.Version, _ = strconv.Atoi(typed["version"])
+	if version := typed["version"]; version != "" {
+		var err error
+		if edit.Version, err = strconv.Atoi(version); err != nil {
+			edit.Version = -1 // of no version: nothing is changed without a look at what others did
+		}
+	}
 	title, description := typed["title"], typed["description"]
 	edit.Title, edit.Description = &title, &description
 	for _, e := range edits {

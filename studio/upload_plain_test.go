@@ -218,7 +218,7 @@ func FuzzPlain(f *testing.F) {
 	f.Add([]byte("GIF89a"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if config, _, err := image.DecodeConfig(bytes.NewReader(data)); err == nil && config.Width*config.Height > 1<<20 {
-			t.Skip("large pictures take their time")
+			return // they take their time, and have a test of their own
 		}
 		p, out, err := plainOf(t, data)
 		if err != nil {

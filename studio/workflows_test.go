@@ -307,10 +307,16 @@ func TestWorkflowTextsThatCannotBeKept(t *testing.T) {
 	if !errors.As(err, &invalid) || !strings.Contains(invalid.Fields[0].Message, `node "6"`) || !strings.Contains(invalid.Fields[0].Message, "NUL") {
 		t.Errorf("a NUL: %v", err)
 	}
+	for was, is := range map[string]string{`"input":"steps"`: `"input":"st\u0000ps"`, `"default":"`: `"default":"\u0000`} {
+		data := strings.Replace(string(ownWorkflow(t, "Own")), was, is, 1)
+		if _, err := w.studio.ImportWorkflow(t.Context(), studio.WorkflowFile{Data: []byte(data)}); !isInvalid(err, "fields.") {
+			t.Errorf("%s in the fields: %v", is, err)
+		}
+	}
 	if brought := w.bring(graph(`not a \u0000`), ""); len(brought.Fields) == 0 {
 		t.Error("a backslash in front of u0000 is taken for a NUL")
 	}
-	long := w.bring(graph(strings.Repeat("<", 2_000_000)), "")
+	long := w.bring(graph(strings.Repeat("<", 50_000)), "")
 	for _, f := range long.Fields {
 		if len(f.Default) > 4*workflow.MaxTextRunes {
 			t.Errorf("field %s has a default of %d bytes", f.Name, len(f.Default))

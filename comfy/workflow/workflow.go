@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -107,12 +108,18 @@ func (w *Workflow) check(f *Field) error {
 		if !ok {
 			return fmt.Errorf("the graph has no node %s", quote(t.Node))
 		}
+		if strings.Contains(t.Input, "\x00") {
+			return fmt.Errorf("the name of an input of node %s holds a NUL character", quote(t.Node))
+		}
 		if _, _, linked := n.Link(t.Input); linked {
 			return fmt.Errorf("input %s of node %s is linked", quote(t.Input), quote(t.Node))
 		}
 	}
 	if len(f.Default) == 0 || isNull(f.Default) {
 		return nil
+	}
+	if holdsNUL(f.Default) {
+		return fmt.Errorf("its default: %w", errNUL)
 	}
 	v, err := typed(f.Kind, f.Default)
 	if err != nil {
